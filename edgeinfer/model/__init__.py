@@ -1,0 +1,1 @@
+"""What a model is: the half that the device and the toolkit share."""

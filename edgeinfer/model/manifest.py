@@ -1,0 +1,111 @@
+"""manifest.json: everything true about a model file. Format version 1.
+
+Unknown fields survive a round trip (``document`` keeps them), so that an older tool never strips what a newer one wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from edgeinfer.errors import Fault, ManifestError
+from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
+from edgeinfer.model.tensor import TensorSpec
+from edgeinfer.typed import convert
+
+__all__ = ["FORMAT_VERSION", "MAX_BYTES", "DecoderSpec", "Expected", "Manifest", "Member", "Probe", "State", "parse",
+           "serialise"]
+
+FORMAT_VERSION = 1
+MAX_BYTES = 64 * 1024
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One file of the bundle: SHA-256 in hex and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+class DecoderSpec(msgspec.Struct, frozen=True):
+    """Which decoder, and its parameters (checked by the decoder itself)."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A recurrent model's memory: after each invoke the output named ``output`` is copied into the input ``input``."""
+
+    input: str
+    output: str
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a probe expects of one output: ``values`` (as stored, not dequantised) at flat ``indices``."""
+
+    output: str
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """A known answer. The frame is the synthetic one of number ``seed`` (``preprocess.fingerprint``), or the member file
+    ``file`` (a .npy); ``tolerance`` is in steps of a quantised output, or a share of the output's range for a float one."""
+
+    seed: int
+    expected: tuple[Expected, ...]
+    tolerance: float
+    file: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts. ``files`` names every member but the manifest itself and its signature."""
+
+    edgeinfer: int
+    name: str
+    version: str
+    task: str
+    format: Literal["tflite", "onnx"]
+    model: str
+    files: dict[str, Member]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: ImageSpec | WindowSpec
+    decoder: DecoderSpec
+    fingerprint: str
+    sequence: int = 0
+    labels: str = ""
+    state: tuple[State, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    target: str = ""
+    accuracy: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+
+
+def parse(raw: bytes, where: str = "manifest.json") -> tuple[Manifest, dict[str, Any]]:
+    """The manifest and the whole document it came from (unknown fields included). Raises ManifestError with every fault."""
+    if len(raw) > MAX_BYTES:
+        raise ManifestError(where, f"at most {MAX_BYTES} bytes", f"{len(raw)} bytes")
+    try:
+        document = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ManifestError(where, "JSON", str(error), "pack the bundle anew: quantize pack MODEL -o OUT") from error
+    version = document.get("edgeinfer") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise ManifestError(f"{where}: edgeinfer", f"format version {FORMAT_VERSION}", repr(version)[:60],
+                            "pip install -U edgeinfer, or pack the bundle anew: quantize pack MODEL -o OUT")
+    faults: list[Fault] = []
+    manifest = convert(document, Manifest, "", faults)
+    if manifest is None:
+        raise ManifestError.of([Fault(f"{where}: {f.where}", f.expected, f.got, f.hint) for f in faults])
+    return manifest, document
+
+
+def serialise(manifest: Manifest, document: dict[str, Any] | None = None) -> bytes:
+    """Bytes of manifest.json; fields of ``document`` that the manifest does not know are kept. Format version first."""
+    known = msgspec.to_builtins(manifest)
+    kept = {key: value for key, value in (document or {}).items() if key not in known}
+    return msgspec.json.format(msgspec.json.encode({**known, **kept}), indent=1)

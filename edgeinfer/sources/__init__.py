@@ -1,0 +1,76 @@
+"""Sources of frames and samples. Plug-ins do not know each other."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.tensor import Array
+from edgeinfer.registry import Table
+
+__all__ = ["SOURCES", "FrameSource", "SampleFormat", "SampleSource"]
+
+
+class SampleFormat(msgspec.Struct, frozen=True):
+    """What a sensor delivers: ``channels`` values a sample, ``rate`` samples a second (0: not stated)."""
+
+    channels: int
+    rate: float = 0.0
+
+
+class FrameSource(Protocol):
+    """A source of pictures. Constructed from its options (a frozen msgspec Struct, class attribute ``Options``) without side
+    effects; ``format`` may read a file's header; ``open`` may be called again after ``close`` or after a SourceError.
+    All but ``format`` are called by the capture thread only; ``interrupt`` by any, to make a blocked read return."""
+
+    live: bool  # True: the newest frame wins. False: a replay, where the reader waits for a free slot and loses none
+
+    def format(self) -> FrameFormat:
+        """The largest frame that will come: it sizes the ring. Raises SourceError."""
+        ...
+
+    def open(self) -> None:
+        """Raises SourceError where, expected, got, hint."""
+        ...
+
+    def read_into(self, frame: Frame) -> bool:
+        """Write one picture into ``frame.view`` and stamp ``monotonic_ns`` and ``wall_ns``; False at the end of the stream.
+        Raises SourceError when it cannot; the capture loop then counts it, backs off and opens anew."""
+        ...
+
+    def interrupt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SampleSource(Protocol):
+    """A source of sensor samples; the same life as a FrameSource."""
+
+    live: bool
+
+    def format(self) -> SampleFormat: ...
+
+    def open(self) -> None: ...
+
+    def read_into(self, samples: Array) -> int:
+        """Fill float32 ``samples`` (n, channels) from the front; how many samples were written, 0 at the end of the stream.
+        Blocks until all are there, or the stream ends."""
+        ...
+
+    def interrupt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+SOURCES = Table("sources", {
+    "camera": "edgeinfer.sources.camera:Camera",
+    "video": "edgeinfer.sources.video:Video",
+    "images": "edgeinfer.sources.images:Images",
+    "command": "edgeinfer.sources.command:Command",
+    "csv": "edgeinfer.sources.csv:Csv",
+    "npy": "edgeinfer.sources.npy:Npy",
+    "framelog": "edgeinfer.sources.framelog:FrameLogReplay",
+    "synthetic": "edgeinfer.sources.synthetic:Synthetic",
+})
