@@ -1,0 +1,67 @@
+"""The command line. Each command is a file, imported only when it is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from edgeinfer import __version__
+from edgeinfer.errors import EdgeinferError
+from edgeinfer.log import set_up
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "demo": "A complete run on this machine: broker, two INT8 models, results shown.",
+    "run": "The daemon: run the pipelines of a configuration.",
+    "check": "All that run does up to the first frame; prints the memory bill.",
+    "infer": "One shot: pictures, csv or npy through a model.",
+    "inspect": "What a model or bundle is: tensors, quantisation, operators, manifest.",
+    "bench": "Latency by stage, throughput, memory, allocations, CPU, energy and cost.",
+    "record": "Write what a configured source delivers to a framelog, to calibrate on.",
+    "devices": "Known targets, and which one this is.",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command's file when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"edgeinfer.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgeinfer")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
+def program(verbose: bool) -> None:
+    """INT8 inference on small devices, in fixed memory; only results leave."""
+    set_up(verbose)
+
+
+def main() -> None:
+    """The entry point: one clear error and its exit code, never a traceback."""
+    try:
+        program(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(64)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except EdgeinferError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,49 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_FLAGS ?=
+
+.PHONY: demo test check test-all test-tflite-runtime bench bundles clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
+	$(BIN)/edgeinfer demo --save out/demo.png
+
+test: $(VENV)/dev.stamp check   ## set up, then lint, types, import contracts and the whole suite
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(VENV)/dev.stamp   ## what needs no test to run: style, types, floors of imports
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-all: test test-tflite-runtime   ## the suite on every supported interpreter that is found
+	scripts/test-all
+
+test-tflite-runtime:   ## the suite on Python 3.11 with tflite-runtime 2.14 and numpy < 2, as on Bookworm
+	scripts/test-tflite-runtime
+
+bench: $(VENV)/dev.stamp   ## side-by-side measurements; figures, not assertions
+	$(BIN)/python -m tests.bench
+
+bundles: $(VENV)/dev.stamp   ## pack the examples' bundles anew from their models
+	$(BIN)/python -m examples.pack
+
+$(VENV)/bin/pip:
+	scripts/system-packages venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+
+$(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install -q -e '.[demo]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/pip
+	scripts/system-packages test
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@ $(VENV)/demo.stamp
+
+clean:   ## remove what these commands made
+	rm -rf $(VENV) .venv-* out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,76 @@
+"""edgeinfer infer MODEL INPUT…."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeinfer.cli.options import json_option, runtime, runtime_options
+from edgeinfer.errors import UsageError
+from edgeinfer.model.bundle import Bundle, open_model
+from edgeinfer.model.engine import Engine
+from edgeinfer.model.frame import FrameFormat
+from edgeinfer.model.trial import trial
+from edgeinfer.oneshot import Answer, answers
+
+
+@click.command("infer")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--threshold", type=float, help="Stricter than the bundle's.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the annotated picture here (a folder for several).")
+@runtime_options
+@json_option
+def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save: Path | None, as_json: bool,
+            threads: int, accelerators: tuple[str, ...]) -> None:
+    """Run pictures, videos, csv or npy windows through MODEL (a bundle folder or an .eib) and show the results."""
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
+        bundle = open_model(model, Path(cache))
+        options = runtime(threads, accelerators)
+        trial(bundle, options, None)
+        engine = Engine(bundle, options)
+        documents = []
+        for path in inputs:
+            for answer in answers(engine, path, threshold):
+                document = {"input": str(path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
+                            "result": answer.result.document()}
+                documents.append(document)
+                if not as_json:
+                    click.echo(describe(document))
+                if save is not None:
+                    _save(answer, bundle, save, several=len(inputs) > 1 or path.is_dir())
+        if as_json:
+            click.echo(json.dumps({"v": 1, "model": f"{bundle.manifest.name}:{bundle.manifest.version}",
+                                   "task": bundle.manifest.task, "runs_on": engine.session.runs_on, "results": documents}))
+        engine.close()
+
+
+def describe(document: dict[str, Any]) -> str:
+    """One line for a person."""
+    result = document["result"]
+    if "classes" in result:
+        text = ", ".join(f"{row['label']} {row['score']:.2f}" for row in result["classes"]) or "nothing"
+    elif "detections" in result:
+        text = ", ".join(f"{row['label']} {row['score']:.2f} at {row['box']}" for row in result["detections"]) or "nothing"
+    elif "anomalous" in result:
+        text = f"{'ANOMALY' if result['anomalous'] else 'normal'} {result['score']:g} (threshold {result['threshold']:g})"
+    elif "values" in result:
+        text = ", ".join(f"{name} {value:g}" for name, value in result["values"].items())
+    else:
+        text = ", ".join(f"{name} {tensor['shape']}" for name, tensor in result.get("tensors", {}).items())
+    return f"{document['input']}[{document['index']}]  {document['latency_ms']:.2f} ms  {text}"
+
+
+def _save(answer: Answer, bundle: Bundle, target: Path, several: bool) -> None:
+    from edgeinfer.annotate import annotate, save, to_bgr
+
+    if not isinstance(answer.frame.format, FrameFormat):
+        raise UsageError("--save", "pictures", "sensor windows")
+    if several:
+        target.mkdir(parents=True, exist_ok=True)
+        target = target / f"{answer.path.stem}-{answer.index:04d}.png"
+    save(target, annotate(to_bgr(answer.frame), answer.result, bundle.manifest.name))

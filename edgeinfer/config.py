@@ -1,0 +1,178 @@
+"""The configuration: which bundle looks at which source, and where results go. It never describes a model.
+
+YAML, loaded safely, into frozen typed structs. All faults are reported at once; an unknown key comes with a suggestion.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from edgeinfer.errors import ConfigError, EdgeinferError, Fault
+from edgeinfer.gate import GateOptions
+from edgeinfer.model.backends import RuntimeOptions
+from edgeinfer.outbox import OutboxOptions
+from edgeinfer.registry import Table
+from edgeinfer.sinks import SINKS
+from edgeinfer.sources import SOURCES
+from edgeinfer.typed import convert
+
+__all__ = ["Config", "HealthOptions", "MemoryOptions", "PipelineConfig", "PlugIn", "load", "parse"]
+
+MAX_BYTES = 1024 * 1024  # a configuration is a page of text; more is the wrong file
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # safe as an MQTT topic level and as a file name
+
+
+class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The budget that the bill must fit."""
+
+    budget_mb: float = 0  # MB (10**6 bytes); 0: no budget
+
+
+class HealthOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the daemon speaks of itself."""
+
+    interval_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.interval_s <= 86400:
+            raise ValueError(f"expected interval_s between 0.1 and 86400, got {self.interval_s:g}")
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pipeline. ``source`` holds the options of the source that its ``kind`` names."""
+
+    bundle: str
+    source: dict[str, Any]
+    runtime: RuntimeOptions = RuntimeOptions()
+    gate: GateOptions = GateOptions()
+    threshold: float | None = None  # only stricter (higher) than the bundle's
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as written; plug-ins' options are still plain mappings."""
+
+    pipelines: dict[str, PipelineConfig]
+    sink: dict[str, Any]
+    node: str = ""
+    outbox: OutboxOptions = OutboxOptions()
+    memory: MemoryOptions = MemoryOptions()
+    health: HealthOptions = HealthOptions()
+    state_folder: str = ""  # default: systemd's $STATE_DIRECTORY, else "state" beside the configuration
+
+
+class PlugIn(msgspec.Struct, frozen=True):
+    """A plug-in's class and its typed options, ready to be made: ``make()`` has no side effects."""
+
+    kind: str
+    cls: Any
+    options: Any
+
+    def make(self, *arguments: Any) -> Any:
+        return self.cls(self.options, *arguments)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a daemon needs, checked. Paths are absolute."""
+
+    node: str
+    pipelines: dict[str, PipelineConfig]
+    sources: dict[str, PlugIn]
+    sink: PlugIn
+    outbox: OutboxOptions
+    memory: MemoryOptions
+    health: HealthOptions
+    state_folder: Path
+    folder: Path
+
+    def bundle_path(self, pipeline: str) -> Path:
+        """Relative paths are relative to the configuration's folder."""
+        return (self.folder / self.pipelines[pipeline].bundle).resolve()
+
+
+def load(path: Path) -> Config:
+    """Read and check a file. Raises ConfigError with every fault, each with its place in the file."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(str(path), "a configuration file", error.strerror or str(error),
+                          "edgeinfer demo --write-config edgeinfer.yaml makes one to start from") from error
+    if len(text) > MAX_BYTES:
+        raise ConfigError(str(path), f"at most {MAX_BYTES} bytes", "more")
+    return parse(text, path.resolve().parent, str(path))
+
+
+def parse(text: bytes, folder: Path, where: str = "config") -> Config:
+    """Check the bytes of a configuration; ``folder`` is what relative paths are relative to. Raises ConfigError."""
+    document = _yaml(text, where)
+    faults: list[Fault] = []
+    raw = convert(document, _Document, "", faults)
+    sources, sink = _plug_ins(document, faults)
+    _check_names(document, faults)
+    if raw is None or sink is None or faults:
+        raise ConfigError.of([Fault(f"{where}: {fault.where}", fault.expected, fault.got, fault.hint) for fault in faults])
+    state_folder = folder / (raw.state_folder or os.environ.get("STATE_DIRECTORY", "state").split(":")[0])
+    outbox = msgspec.structs.replace(raw.outbox, path=str(folder / raw.outbox.path) if raw.outbox.path
+                                     else str(state_folder / "outbox.db"))
+    return Config(node=raw.node or _host_name(), pipelines=raw.pipelines, sources=sources, sink=sink, outbox=outbox,
+                  memory=raw.memory, health=raw.health, state_folder=state_folder, folder=folder)
+
+
+def _yaml(text: bytes, where: str) -> Any:
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ConfigError(where, "YAML", " ".join(str(error).split()), "check the indentation at the place named") from error
+    if not isinstance(document, dict):
+        raise ConfigError(where, "a mapping with the keys pipelines and sink", type(document).__name__)
+    return document
+
+
+def _plug_ins(document: dict[str, Any], faults: list[Fault]) -> tuple[dict[str, PlugIn], PlugIn | None]:
+    """The typed options of every source and of the sink; faults are added to the list."""
+    sources: dict[str, PlugIn] = {}
+    pipelines = document.get("pipelines")
+    for name, pipeline in pipelines.items() if isinstance(pipelines, dict) else ():
+        if isinstance(pipeline, dict) and isinstance(pipeline.get("source"), dict):
+            source = _plug_in(SOURCES, pipeline["source"], f"pipelines.{name}.source", faults)
+            if source is not None:
+                sources[str(name)] = source
+    if isinstance(pipelines, dict) and not pipelines:
+        faults.append(Fault("pipelines", "at least one pipeline", "none"))
+    sink = document.get("sink")
+    return sources, _plug_in(SINKS, sink, "sink", faults) if isinstance(sink, dict) else None
+
+
+def _plug_in(table: Table, value: dict[str, Any], where: str, faults: list[Fault]) -> PlugIn | None:
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        faults.append(Fault(f"{where}.kind", f"one of {', '.join(table.names())}", repr(kind)))
+        return None
+    try:
+        cls = table.load(kind, f"{where}.kind")
+    except EdgeinferError as error:
+        faults.extend(error.faults)
+        return None
+    options = convert({key: item for key, item in value.items() if key != "kind"}, cls.Options, where, faults)
+    return None if options is None else PlugIn(kind, cls, options)
+
+
+def _check_names(document: dict[str, Any], faults: list[Fault]) -> None:
+    pipelines = document.get("pipelines")
+    names = {f"pipelines.{name}": name for name in pipelines} if isinstance(pipelines, dict) else {}
+    if document.get("node"):
+        names["node"] = document["node"]
+    for where, name in names.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            faults.append(Fault(where, "a name of letters, digits, - and _ (at most 64)", repr(name)[:80]))
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "edgeinfer"

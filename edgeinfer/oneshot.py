@@ -1,0 +1,89 @@
+"""Files through a model, one after the other, without a daemon: what ``infer`` and ``bench`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeinfer.errors import SourceError, UsageError
+from edgeinfer.model.bundle import Bundle
+from edgeinfer.model.engine import Engine
+from edgeinfer.model.frame import Frame
+from edgeinfer.model.preprocess.spec import WindowSpec
+from edgeinfer.model.result import Result
+from edgeinfer.sliding import SlidingWindow
+from edgeinfer.sources import SOURCES, FrameSource
+from edgeinfer.typed import convert
+
+__all__ = ["Answer", "answers", "source_for"]
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+_VIDEOS = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One frame's result; ``result`` and ``frame`` are valid until the next answer is asked for."""
+
+    path: Path
+    index: int
+    frame: Frame
+    result: Result
+    latency_ns: int
+
+
+def source_for(path: Path, bundle: Bundle) -> FrameSource:
+    """The replay source that reads this kind of file, lossless. Raises UsageError for a kind that no source reads."""
+    kind, options = _kind_and_options(path, bundle)
+    cls = SOURCES.load(kind, str(path))
+    faults: list[Any] = []
+    typed = convert(options, cls.Options, str(path), faults)
+    if typed is None:
+        raise SourceError.of(faults)
+    source = cls(typed)
+    spec = bundle.manifest.preprocess
+    wants = "samples" if isinstance(spec, WindowSpec) else "frames"
+    if cls.yields != wants:
+        raise UsageError(str(path), f"a file of {wants}, which the model {bundle.manifest.name} takes", f"{cls.yields}")
+    made: FrameSource = SlidingWindow(source, spec, str(path)) if isinstance(spec, WindowSpec) else source
+    return made
+
+
+def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
+    suffix = path.suffix.lower()
+    spec = bundle.manifest.preprocess
+    if not path.exists():
+        raise SourceError(str(path), "a file or a folder of pictures", "nothing there")
+    if path.is_dir() or suffix in _PICTURES:
+        return "images", {"path": str(path)}
+    if suffix in _VIDEOS:
+        return "video", {"path": str(path), "pace": "fast"}
+    if suffix in {".npy", ".csv"} and isinstance(spec, WindowSpec):
+        return suffix[1:], {"path": str(path), "rate": spec.rate, "pace": "fast"}
+    if suffix == ".framelog":
+        return "framelog", {"path": str(path), "pace": "fast"}
+    raise UsageError(str(path), "a picture, a video, a .csv, a .npy or a .framelog that the model can take", suffix or "no suffix")
+
+
+def answers(engine: Engine, path: Path, threshold: float | None = None) -> Iterator[Answer]:
+    """The result of each frame or window of a file. Raises SourceError for a file that cannot be read."""
+    source = source_for(path, engine.bundle)
+    frame = Frame(source.format())
+    lane = engine.lane(frame.format, threshold)
+    source.open()
+    try:
+        index = 0
+        while source.read_into(frame):
+            before = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
+            result = lane.infer(frame)
+            after = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
+            yield Answer(path, index, frame, result, after - before)
+            index += 1
+        if index == 0:
+            raise SourceError(str(path), "at least one frame or a whole window", "none")
+    finally:
+        source.close()
+
+

@@ -1,0 +1,41 @@
+"""Side-by-side measurements: ``make bench``. Figures and ratios of one run, no assertions; the models are the zoo's.
+
+    hand-written   the whole pipeline over the best loop one can write by hand, on mobilenet_v2 INT8
+    window         what a window costs over bare invoke, on kws
+    sharing        four pipelines on one engine over one pipeline
+    memory         PSS of the daemon, sensor and camera
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import memory, speed
+from tests.conftest import ROOT
+
+_BENCHES: dict[str, Callable[[Path, Path], None]] = {
+    "hand-written": speed.hand_written,
+    "window": speed.window,
+    "sharing": speed.sharing,
+    "memory": memory.memory,
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benches, or all of them."""
+    zoo = Path(os.environ.get("EDGEINFER_ZOO", ROOT.parent / "shared" / "zoo"))
+    if not zoo.is_dir():
+        sys.exit(f"no model zoo at {zoo}: set EDGEINFER_ZOO")
+    sys.setswitchinterval(0.0005)  # as the daemon does
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-bench-") as folder:
+        for name in names or _BENCHES:
+            print(f"== {name}", flush=True)
+            _BENCHES[name](zoo, Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

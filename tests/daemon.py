@@ -1,0 +1,119 @@
+"""A real daemon in a process of its own, and a subscriber that keeps what it receives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import yaml
+
+__all__ = ["DaemonProcess", "Subscriber", "until"]
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "the condition") -> Any:
+    """The condition's value once it is true; AssertionError after the time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {timeout_s:g} s")
+
+
+class DaemonProcess:
+    """``edgeinfer run`` on a configuration written into a folder; ``log`` is its stderr so far."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], environment: dict[str, str] | None = None) -> None:
+        self.path = folder / "edgeinfer.yaml"
+        self.write(config)
+        self._environment = {**os.environ, **(environment or {})}
+        self._lines: list[str] = []
+        self.start()
+
+    def write(self, config: dict[str, Any]) -> None:
+        self.path.write_text(yaml.safe_dump(config))
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "edgeinfer", "run", str(self.path)], text=True,
+                                        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment)
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self._lines.extend(process.stderr)
+
+    @property
+    def log(self) -> str:
+        return "".join(self._lines)
+
+    def terminate(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def __enter__(self) -> DaemonProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+
+class Subscriber:
+    """Everything published under edgeinfer/#, through its own session that a broker's restart does not forget."""
+
+    def __init__(self, port: int) -> None:
+        self.results: list[dict[str, Any]] = []
+        self.health: list[dict[str, Any]] = []
+        self.status: list[str] = []
+        self.states: dict[str, dict[str, Any]] = {}
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_connect = lambda *_: self._client.subscribe("edgeinfer/#", 1)
+        self._client.connect_async("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        kind = message.topic.rsplit("/", 1)[1]
+        if kind == "status":
+            self.status.append(message.payload.decode())
+        elif kind == "result":
+            self.results.append(json.loads(message.payload))
+        elif kind == "health":
+            self.health.append(json.loads(message.payload))
+        elif kind == "state":
+            self.states[message.topic.split("/")[2]] = json.loads(message.payload)
+
+    def ready(self) -> Subscriber:
+        assert self._subscribed.wait(10), "the subscriber could not subscribe"
+        return self
+
+    def sequences(self, pipeline: str) -> dict[str, list[int]]:
+        """By boot, the sequence numbers in order of first arrival, duplicates removed."""
+        seen: dict[str, dict[int, None]] = {}
+        for result in list(self.results):
+            if result["pipeline"] == pipeline:
+                seen.setdefault(result["boot"], {})[result["seq"]] = None
+        return {boot: list(numbers) for boot, numbers in seen.items()}
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
