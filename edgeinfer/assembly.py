@@ -1,4 +1,4 @@
-"""From a configuration to running threads: plans first (nothing opened, everything checked), then the bill, then the parts."""
+"""From a configuration to running threads: plans first (checked, nothing opened), then the bill, then the parts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat, WindowFormat
 from edgeinfer.model.memory import Bill
 from edgeinfer.model.preprocess import build
-from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.trial import Verdict, trial
 from edgeinfer.payload import Encoder
 from edgeinfer.pipeline import InferenceThread, Pipeline
 from edgeinfer.ring import Bell, FrameRing, slots_for
 from edgeinfer.sinks import Sink
-from edgeinfer.sliding import SlidingWindow
+from edgeinfer.sliding import frame_source
 from edgeinfer.sources import FrameSource
 
 __all__ = ["Assembly", "Plan", "bill_of", "make_plans", "try_models"]
@@ -67,23 +66,14 @@ def _plan(config: Config, name: str) -> Plan:
     where = f"pipelines.{name}"
     pipeline = config.pipelines[name]
     bundle = open_model(config.bundle_path(name), config.state_folder / "unpacked")
-    source = frame_source(config.sources[name].make(), config.sources[name].cls.yields, bundle, f"{where}.source")
+    source = frame_source(config.sources[name].make(), bundle.manifest.preprocess, f"{where}.source")
     format = source.format()
     manifest = bundle.manifest
     preprocess = build(manifest.preprocess, manifest.inputs[0], format)
     decoder = DECODERS.load(manifest.decoder.name, f"{where}: decoder.name")(
         manifest.decoder.parameters, manifest.outputs, bundle.labels, manifest.inputs, pipeline.threshold)
-    return Plan(name, pipeline, bundle, source, format, slots_for(format, not source.live) * format.nbytes, preprocess.nbytes + decoder.nbytes)
-
-
-def frame_source(source: Any, yields: str, bundle: Bundle, where: str) -> FrameSource:
-    """``source`` as a source of what the bundle wants: frames as they are, samples through a sliding window."""
-    spec = bundle.manifest.preprocess
-    wants = "samples" if isinstance(spec, WindowSpec) else "frames"
-    if yields != wants:
-        raise ConfigError(where, f"a source of {wants}, which the model {bundle.manifest.name} takes", f"one of {yields}")
-    made: FrameSource = SlidingWindow(source, spec, where) if isinstance(spec, WindowSpec) else source
-    return made
+    ring_bytes = slots_for(format, not source.live) * format.nbytes
+    return Plan(name, pipeline, bundle, source, format, ring_bytes, preprocess.nbytes + decoder.nbytes)
 
 
 def try_models(config: Config, plans: list[Plan]) -> dict[str, Verdict]:
@@ -104,11 +94,13 @@ def bill_of(config: Config, plans: list[Plan], verdicts: dict[str, Verdict], res
     bill.add("process", "Python, libraries", resident, measured=True)
     seen = set()
     for plan in plans:
-        bill.add(plan.name, f"ring, {plan.ring_bytes // plan.format.nbytes} slots of {plan.format.nbytes} bytes", plan.ring_bytes)
+        slots = plan.ring_bytes // plan.format.nbytes
+        bill.add(plan.name, f"ring, {slots} slots of {plan.format.nbytes} bytes", plan.ring_bytes)
         bill.add(plan.name, "preprocess and decoder", plan.lane_bytes)
         if plan.engine_key not in seen:
             seen.add(plan.engine_key)
-            bill.add(plan.bundle.manifest.name, "model and runtime", verdicts[plan.bundle.digest].memory_bytes, measured=True)
+            growth = verdicts[plan.bundle.digest].memory_bytes
+            bill.add(plan.bundle.manifest.name, "model and runtime", growth, measured=True)
     bill.add("outbox", "staged results and SQLite's cache", config.outbox.memory_bytes)
     budget = int(config.memory.budget_mb * 1e6)
     if budget and bill.total > budget:
@@ -177,8 +169,11 @@ class Assembly:
             pipeline.capture.stop()
         for thread in self.threads:
             thread.stop()
-        ended = all([thread.join(timeout_s) for thread in self.threads])
-        ended &= all([pipeline.capture.join(timeout_s) for pipeline in self.pipelines])
+        ended = True
+        for thread in self.threads:
+            ended &= thread.join(timeout_s)
+        for pipeline in self.pipelines:
+            ended &= pipeline.capture.join(timeout_s)
         if ended:
             for engine in self.engines.values():
                 engine.close()

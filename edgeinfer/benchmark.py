@@ -9,7 +9,7 @@ import gc
 import sys
 import time
 import tracemalloc
-from typing import Any
+from typing import Any, Literal
 
 from edgeinfer import vitals
 from edgeinfer.capture import Capture
@@ -17,7 +17,7 @@ from edgeinfer.counters import Latency
 from edgeinfer.devices import DeviceProfile
 from edgeinfer.gate import Gate, GateOptions
 from edgeinfer.model.engine import Engine, Lane
-from edgeinfer.model.frame import FrameFormat, WindowFormat
+from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.preprocess.fingerprint import synthetic_frame
 from edgeinfer.payload import Encoder
 from edgeinfer.pipeline import InferenceThread, Pipeline
@@ -30,6 +30,9 @@ _ROUNDS = 5
 
 class Discard:
     """A sink that keeps nothing."""
+
+    def probe(self, timeout_s: float) -> str:
+        return "nothing"
 
     def start(self) -> None: ...
 
@@ -49,9 +52,9 @@ class Discard:
 class Replay:
     """The same frame, ``count`` times, as fast as the reader takes it: a real copy into the slot each time."""
 
-    live = False
-
     def __init__(self, format: FrameFormat | WindowFormat, count: int) -> None:
+        self.live = False
+        self.yields: Literal["frames", "samples"] = "frames"
         self._format = format
         self._pixels = synthetic_frame(1, format)
         self._count = count
@@ -63,7 +66,7 @@ class Replay:
     def open(self) -> None:
         self._left = self._count
 
-    def read_into(self, frame: Any) -> bool:
+    def read_into(self, frame: Frame) -> bool:
         if not self._left:
             return False
         self._left -= 1

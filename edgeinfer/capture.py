@@ -14,7 +14,7 @@ __all__ = ["Backoff", "Capture"]
 
 
 class Backoff:
-    """Delays that double from ``first_s`` to ``last_s``, each with jitter of a quarter, so that devices do not march in step."""
+    """Delays that double from ``first_s`` to ``last_s``, with jitter of a quarter so that devices do not march in step."""
 
     def __init__(self, first_s: float = 0.5, last_s: float = 30.0) -> None:
         self._first_s = first_s

@@ -26,6 +26,7 @@ from edgeinfer.typed import convert
 __all__ = ["Config", "HealthOptions", "MemoryOptions", "PipelineConfig", "PlugIn", "load", "parse"]
 
 MAX_BYTES = 1024 * 1024  # a configuration is a page of text; more is the wrong file
+_PATHS = {"path", "ca", "certificate", "key", "password_file"}  # options of plug-ins that name files
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # safe as an MQTT topic level and as a file name
 
 
@@ -114,7 +115,7 @@ def parse(text: bytes, folder: Path, where: str = "config") -> Config:
     document = _yaml(text, where)
     faults: list[Fault] = []
     raw = convert(document, _Document, "", faults)
-    sources, sink = _plug_ins(document, faults)
+    sources, sink = _plug_ins(_with_paths(document, folder), faults)
     _check_names(document, faults)
     if raw is None or sink is None or faults:
         raise ConfigError.of([Fault(f"{where}: {fault.where}", fault.expected, fault.got, fault.hint) for fault in faults])
@@ -133,6 +134,15 @@ def _yaml(text: bytes, where: str) -> Any:
     if not isinstance(document, dict):
         raise ConfigError(where, "a mapping with the keys pipelines and sink", type(document).__name__)
     return document
+
+
+def _with_paths(value: Any, folder: Path, key: str = "") -> Any:
+    """The same document, with relative file names of plug-ins' options made relative to ``folder``; a URL stays."""
+    if isinstance(value, dict):
+        return {name: _with_paths(item, folder, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_paths(item, folder, key) for item in value]
+    return str(folder / value) if key in _PATHS and isinstance(value, str) and value and "://" not in value else value
 
 
 def _plug_ins(document: dict[str, Any], faults: list[Fault]) -> tuple[dict[str, PlugIn], PlugIn | None]:

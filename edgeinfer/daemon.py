@@ -165,7 +165,8 @@ class Daemon:
         return {
             "v": 1, "node": self.config.node, "boot": self.boot, "version": __version__,
             "uptime_s": round(time.monotonic() - self._started, 1),
-            "process": {"pss_bytes": vitals.pss_bytes(), "bill_bytes": self.bill.total, "cpu_share": self._cpu.share(),
+            "process": {"pss_bytes": vitals.pss_bytes(), "bill_bytes": self.bill.total,
+                        "cpu_share": round(self._cpu.share(), 4),
                         "temperature_c": vitals.temperature_c(), "threads": vitals.threads(),
                         "descriptors": vitals.descriptors()},
             "models": self.assembly.runs_on(),
@@ -189,5 +190,5 @@ class Daemon:
                 log.error("a thread hangs in a camera driver or a model and is left behind")
             self.publish_health()
         if not self.sink.drain(_DRAIN_S):
-            log.warning("stopped before everything was acknowledged; what is left stays in the outbox and is sent next time")
+            log.warning("stopped before everything was acknowledged; the outbox keeps the rest and sends it next time")
         self.sink.stop()

@@ -13,7 +13,7 @@ from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Result
-from edgeinfer.sliding import SlidingWindow
+from edgeinfer.sliding import frame_source
 from edgeinfer.sources import SOURCES, FrameSource
 from edgeinfer.typed import convert
 
@@ -42,13 +42,7 @@ def source_for(path: Path, bundle: Bundle) -> FrameSource:
     typed = convert(options, cls.Options, str(path), faults)
     if typed is None:
         raise SourceError.of(faults)
-    source = cls(typed)
-    spec = bundle.manifest.preprocess
-    wants = "samples" if isinstance(spec, WindowSpec) else "frames"
-    if cls.yields != wants:
-        raise UsageError(str(path), f"a file of {wants}, which the model {bundle.manifest.name} takes", f"{cls.yields}")
-    made: FrameSource = SlidingWindow(source, spec, str(path)) if isinstance(spec, WindowSpec) else source
-    return made
+    return frame_source(cls(typed), bundle.manifest.preprocess, str(path))
 
 
 def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
@@ -64,7 +58,7 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         return suffix[1:], {"path": str(path), "rate": spec.rate, "pace": "fast"}
     if suffix == ".framelog":
         return "framelog", {"path": str(path), "pace": "fast"}
-    raise UsageError(str(path), "a picture, a video, a .csv, a .npy or a .framelog that the model can take", suffix or "no suffix")
+    raise UsageError(str(path), "a picture, video, .csv, .npy or .framelog, as the model takes", suffix or "no suffix")
 
 
 def answers(engine: Engine, path: Path, threshold: float | None = None) -> Iterator[Answer]:

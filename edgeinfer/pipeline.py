@@ -31,7 +31,8 @@ class Pipeline:
     The equation of frames: captured = inferred + skipped (overwritten, failed) + waiting (in a ring, or in the model now).
     """
 
-    def __init__(self, name: str, capture: Capture, lane: Lane, gate: Gate, encoder: Encoder, sink: Sink, topic: str) -> None:
+    def __init__(self, name: str, capture: Capture, lane: Lane, gate: Gate, encoder: Encoder, sink: Sink,
+                 topic: str) -> None:
         self.name = name
         self.capture = capture
         self.lane = lane

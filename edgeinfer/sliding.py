@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import time
+from typing import Literal, cast
 
 import numpy as np
 
-from edgeinfer.errors import SourceError
+from edgeinfer.errors import ConfigError, SourceError
 from edgeinfer.model.frame import Frame, WindowFormat
-from edgeinfer.model.preprocess.spec import WindowSpec
-from edgeinfer.sources import SampleSource
+from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
+from edgeinfer.model.tensor import Array
+from edgeinfer.sources import FrameSource, SampleSource
 
-__all__ = ["SlidingWindow"]
+__all__ = ["SlidingWindow", "frame_source"]
+
+
+def frame_source(source: FrameSource | SampleSource, spec: PreprocessSpec, where: str) -> FrameSource:
+    """``source`` as a source of what a model takes: frames as they are, samples through a sliding window.
+
+    Raises ConfigError where the one delivers what the other does not take.
+    """
+    wants = "samples" if isinstance(spec, WindowSpec) else "frames"
+    if source.yields != wants:
+        raise ConfigError(where, f"a source of {wants}, which the model takes", f"one of {source.yields}")
+    if isinstance(spec, WindowSpec):
+        return SlidingWindow(cast(SampleSource, source), spec, where)
+    return cast(FrameSource, source)
 
 
 class SlidingWindow:
@@ -23,6 +38,7 @@ class SlidingWindow:
 
     def __init__(self, source: SampleSource, spec: WindowSpec, where: str) -> None:
         self.live = source.live
+        self.yields: Literal["frames", "samples"] = "frames"
         self._source = source
         self._spec = spec
         self._where = where
@@ -67,7 +83,7 @@ class SlidingWindow:
         window[:-hop] = window[hop:]
         return self._fill(window[-hop:])
 
-    def _fill(self, samples: np.ndarray) -> bool:
+    def _fill(self, samples: Array) -> bool:
         return self._source.read_into(samples) == len(samples)
 
     def interrupt(self) -> None:

@@ -64,7 +64,7 @@ def _convert_struct(value: Any, struct: type[msgspec.Struct], where: str, faults
     before = len(faults)
     tag_field = struct.__struct_config__.tag_field
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    hints = typing.get_type_hints(struct)
+    hints = typing.get_type_hints(struct, include_extras=True)  # with the limits that Meta sets
     if struct.__struct_config__.forbid_unknown_fields:
         for key in value:
             if key not in fields and key != tag_field:

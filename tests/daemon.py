@@ -8,26 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import yaml
 
-__all__ = ["DaemonProcess", "Subscriber", "until"]
+from tests.broker import until
 
-
-def until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "the condition") -> Any:
-    """The condition's value once it is true; AssertionError after the time."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not come true within {timeout_s:g} s")
+__all__ = ["DaemonProcess", "Subscriber", "check_equations", "until"]
 
 
 class DaemonProcess:
@@ -46,11 +35,13 @@ class DaemonProcess:
     def start(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "edgeinfer", "run", str(self.path)], text=True,
                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment)
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        self._lines.extend(process.stderr)
+        with process.stderr as lines:
+            self._lines.extend(lines)
 
     @property
     def log(self) -> str:
@@ -72,6 +63,7 @@ class DaemonProcess:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.kill()
+        self._reader.join(10)
 
 
 class Subscriber:
@@ -114,6 +106,19 @@ class Subscriber:
                 seen.setdefault(result["boot"], {})[result["seq"]] = None
         return {boot: list(numbers) for boot, numbers in seen.items()}
 
+    def count(self, pipeline: str) -> int:
+        """Results of a pipeline, duplicates removed, over all boots."""
+        return sum(len(numbers) for numbers in self.sequences(pipeline).values())
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def check_equations(health: dict[str, Any]) -> None:
+    """Both equations of a health document: every frame and every result is accounted for."""
+    for figures in health["pipelines"].values():
+        assert figures["captured"] == figures["inferred"] + sum(figures["skipped"].values()) + figures["waiting"], figures
+        assert figures["inferred"] == figures["published"] + sum(figures["held_back"].values()), figures
+    counts = health["sink"]["outbox"]
+    assert counts["produced"] + counts["carried"] == counts["acknowledged"] + counts["queued"] + sum(counts["dropped"].values())

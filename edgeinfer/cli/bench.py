@@ -70,7 +70,8 @@ def _format(spec: PreprocessSpec, size: str) -> FrameFormat | WindowFormat:
 def _print(document: dict[str, Any]) -> None:
     click.echo(f"{document['model']} on {document['runs_on']}, {document['frames']} frames")
     for name, stage in {**document["stages_ms"], "bare invoke": document["bare_invoke_ms"]}.items():
-        click.echo(f"  {name.replace('_', ' '):18} p50 {stage['p50']:9.4f}  p95 {stage['p95']:9.4f}  p99 {stage['p99']:9.4f} ms")
+        quantiles = "  ".join(f"{key} {stage[key]:9.4f}" for key in ("p50", "p95", "p99"))
+        click.echo(f"  {name.replace('_', ' '):18} {quantiles} ms")
     allocations = document["allocations"]
     click.echo(f"  a frame {document['frame_ms']:.4f} ms, {document['throughput']:g} a second, "
                f"{document['over_bare_invoke']:.3f} times bare invoke")

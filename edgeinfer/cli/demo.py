@@ -53,7 +53,8 @@ def examples_folder() -> Path:
     for folder in (package / "_examples", package.parent / "examples"):
         if folder.is_dir():
             return folder
-    raise UnavailableError("demo", "the examples beside the package", f"nothing in {package}", "pip install 'edgeinfer[demo]'")
+    raise UnavailableError("demo", "the examples beside the package", f"nothing in {package}",
+                           "pip install 'edgeinfer[demo]'")
 
 
 def _configuration(port: int) -> dict[str, Any]:
@@ -72,26 +73,31 @@ def _configuration(port: int) -> dict[str, Any]:
 
 def _starting_point() -> str:
     folder = examples_folder() / _EXAMPLES[0]
-    return (folder / "config.yaml").read_text().replace("bundle: ", f"bundle: {folder}/").replace("path: ", f"path: {folder}/")
+    text = (folder / "config.yaml").read_text()
+    return text.replace("bundle: ", f"bundle: {folder}/").replace("path: ", f"path: {folder}/")
 
 
 @contextmanager
 def _subscriber(port: int) -> Iterator[dict[str, int]]:
     """Prints results as they arrive; yields the counts by pipeline."""
     import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
 
     arrived: dict[str, int] = {}
     subscribed = threading.Event()
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="edgeinfer-demo-subscriber")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="edgeinfer-demo-subscriber")
 
     def on_message(_client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         payload = msgspec.json.decode(message.payload)
         arrived[payload["pipeline"]] = arrived.get(payload["pipeline"], 0) + 1
         click.echo(f"{message.topic}  #{payload['seq']:<4} {payload['latency_ms']:8.2f} ms  {_describe(payload['result'])}")
 
+    def on_connect(*_: Any) -> None:
+        client.subscribe("edgeinfer/demo/+/result", 1)
+
     client.on_message = on_message
     client.on_subscribe = lambda *_: subscribed.set()
-    client.on_connect = lambda *_: client.subscribe("edgeinfer/demo/+/result", 1)
+    client.on_connect = on_connect
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
@@ -117,7 +123,8 @@ def _summary(health: dict[str, Any], arrived: dict[str, int]) -> None:
     click.echo("{:12} {:>8} {:>9} {:>10} {:>8} {:>9} {:>9} {:>9}".format(*header))
     for name, figures in health["pipelines"].items():
         stages = figures["latency_ms"]
-        total = {key: sum(stages[stage][key] for stage in ("preprocess", "invoke", "decode")) for key in ("p50", "p95", "p99")}
+        total = {key: sum(stages[stage][key] for stage in ("preprocess", "invoke", "decode"))
+                 for key in ("p50", "p95", "p99")}
         click.echo(f"{name:12} {figures['captured']:8} {figures['inferred']:9} {figures['published']:10} "
                    f"{arrived.get(name, 0):8} {total['p50']:9.3f} {total['p95']:9.3f} {total['p99']:9.3f}")
     for name, model in health["models"].items():

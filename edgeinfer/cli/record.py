@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
-import numpy as np
 
 from edgeinfer.config import load
 from edgeinfer.errors import UsageError
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.framelog import FrameLogWriter
+from edgeinfer.model.preprocess.spec import WindowSpec
+from edgeinfer.sliding import SlidingWindow
+from edgeinfer.sources import FrameSource, SampleSource
 
 
 @click.command("record")
@@ -26,24 +29,31 @@ def command(config: Path, output: Path, pipeline: str | None, count: int, every:
     name = pipeline or next(iter(settings.pipelines))
     if name not in settings.sources or (pipeline is None and len(settings.sources) > 1):
         raise UsageError("--pipeline", f"one of {', '.join(settings.sources)}", repr(pipeline))
-    plug_in = settings.sources[name]
-    kept = (_record_frames if plug_in.cls.yields == "frames" else _record_samples)(
-        plug_in.make(), output, count, every, int(max_mb * 1e6), name)
+    kept = _record(settings.sources[name].make(), output, count, every, int(max_mb * 1e6), name)
     click.echo(f"{output}: {kept} records, {output.stat().st_size / 1e6:.1f} MB", err=True)
 
 
-def _record_frames(source: Any, output: Path, count: int, every: int, max_bytes: int, name: str) -> int:
-    frame = Frame(source.format())
-    kept = 0
-    with FrameLogWriter(output, frame.format, max_bytes, source=name) as writer:
-        source.open()
+def _record(source: FrameSource | SampleSource, output: Path, count: int, every: int, max_bytes: int, name: str) -> int:
+    """How many records were written: frames, or chunks of samples."""
+    rate = 0.0
+    if source.yields == "samples":
+        sensor = cast(SampleSource, source).format()
+        rate = sensor.rate
+        spec = WindowSpec(length=max(round(rate / 10), 1), channels=sensor.channels, hop=max(round(rate / 10), 1))
+        source = SlidingWindow(cast(SampleSource, source), spec, name)
+    frames = cast(FrameSource, source)
+    frame = Frame(frames.format())
+    kept = captured = 0
+    with FrameLogWriter(output, frame.format, max_bytes, source=name, rate=rate) as log:
+        frames.open()
         try:
-            while kept < count and source.read_into(frame):
-                if frame.sequence % every == 0:
-                    if not writer.append(frame):
+            while kept < count and frames.read_into(frame):
+                frame.sequence = captured
+                if captured % every == 0:
+                    if not log.append(frame):
                         break
                     kept += 1
-                frame.sequence += 1
+                captured += 1
         finally:
-            source.close()
+            frames.close()
     return kept

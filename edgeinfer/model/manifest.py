@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgeinfer.errors import Fault, ManifestError
+from edgeinfer.model.consistency import contradictions
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
 from edgeinfer.model.tensor import TensorSpec
 from edgeinfer.typed import convert
@@ -91,21 +92,37 @@ def parse(raw: bytes, where: str = "manifest.json") -> tuple[Manifest, dict[str,
         raise ManifestError(where, f"at most {MAX_BYTES} bytes", f"{len(raw)} bytes")
     try:
         document = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ManifestError(where, "JSON", str(error), "pack the bundle anew: quantize pack MODEL -o OUT") from error
+    except (ValueError, RecursionError) as error:  # ValueError: msgspec's own, bad UTF-8, an integer of thousands of digits
+        raise ManifestError(where, "JSON", str(error)[:200], "pack the bundle anew: quantize pack MODEL -o OUT") from error
     version = document.get("edgeinfer") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
         raise ManifestError(f"{where}: edgeinfer", f"format version {FORMAT_VERSION}", repr(version)[:60],
                             "pip install -U edgeinfer, or pack the bundle anew: quantize pack MODEL -o OUT")
     faults: list[Fault] = []
     manifest = convert(document, Manifest, "", faults)
-    if manifest is None:
+    faults += contradictions(manifest) if manifest is not None else []
+    if manifest is None or faults:
         raise ManifestError.of([Fault(f"{where}: {f.where}", f.expected, f.got, f.hint) for f in faults])
     return manifest, document
 
 
 def serialise(manifest: Manifest, document: dict[str, Any] | None = None) -> bytes:
-    """Bytes of manifest.json; fields of ``document`` that the manifest does not know are kept. Format version first."""
-    known = msgspec.to_builtins(manifest)
-    kept = {key: value for key, value in (document or {}).items() if key not in known}
-    return msgspec.json.format(msgspec.json.encode({**known, **kept}), indent=1)
+    """Bytes of manifest.json; fields of ``document`` that this version does not know are kept, at any depth. Format version
+    first."""
+    return msgspec.json.format(msgspec.json.encode(_merged(manifest, document or {})), indent=1)
+
+
+def _merged(value: Any, old: Any) -> Any:
+    """``value`` as plain values, with the unknown fields that each of its structs has in ``old``."""
+    if isinstance(value, msgspec.Struct):
+        old = old if isinstance(old, dict) else {}
+        known = msgspec.to_builtins(value)  # the tag of a union included
+        known.update((field.encode_name, _merged(getattr(value, field.name), old.get(field.encode_name)))
+                     for field in msgspec.structs.fields(value))
+        return {**known, **{key: item for key, item in old.items() if key not in known}}
+    if isinstance(value, dict):
+        return {key: _merged(item, old.get(key) if isinstance(old, dict) else None) for key, item in value.items()}
+    if isinstance(value, tuple):
+        twins = old if isinstance(old, list) and len(old) == len(value) else [None] * len(value)
+        return [_merged(item, twin) for item, twin in zip(value, twins, strict=True)]
+    return value

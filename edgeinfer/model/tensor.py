@@ -50,16 +50,17 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
         return np.asarray((values.astype(np.float64) - zero_point) * scale, np.float32)
 
     def quantize(self, values: Array) -> Array:
-        """Quantised values of real ones: rounded half to even, saturated at the dtype's limits."""
-        if self.quantization is None:
+        """Quantised values of real ones: rounded half to even, saturated at the dtype's limits. An integer tensor without
+        quantisation (scale 1, zero point 0) takes numbers as they are."""
+        if self.quantization is None and np.dtype(self.dtype).kind == "f":
             return np.asarray(values, self.dtype)
-        scale, zero_point = self._broadcast(self.quantization)
+        scale, zero_point = self._broadcast(self.quantization) if self.quantization else (1.0, 0.0)
         limits = np.iinfo(np.dtype(self.dtype))
         steps = np.rint(np.asarray(values, np.float64) / scale) + zero_point
         clipped: Array = np.clip(steps, limits.min, limits.max).astype(self.dtype)
         return clipped
 
-    def _broadcast(self, quantization: Quantization) -> tuple[Array, Array]:
+    def _broadcast(self, quantization: Quantization) -> tuple[Array | float, Array | float]:
         scale, zero_point = np.array(quantization.scale), np.array(quantization.zero_point, np.float64)
         if quantization.axis is None or not quantization.per_axis:
             return scale[0], zero_point[0]

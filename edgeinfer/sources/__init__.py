@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.tensor import Array
 from edgeinfer.registry import Table
 
@@ -27,7 +27,10 @@ class FrameSource(Protocol):
 
     live: bool  # True: the newest frame wins. False: a replay, where the reader waits for a free slot and loses none
 
-    def format(self) -> FrameFormat:
+    @property
+    def yields(self) -> Literal["frames", "samples"]: ...
+
+    def format(self) -> FrameFormat | WindowFormat:
         """The largest frame that will come: it sizes the ring. Raises SourceError."""
         ...
 
@@ -49,6 +52,9 @@ class SampleSource(Protocol):
     """A source of sensor samples; the same life as a FrameSource."""
 
     live: bool
+
+    @property
+    def yields(self) -> Literal["frames", "samples"]: ...
 
     def format(self) -> SampleFormat: ...
 

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import msgspec
 
+from edgeinfer.errors import ModelError
 from edgeinfer.model.tensor import Array, TensorSpec
-from edgeinfer.registry import Table
+from edgeinfer.registry import Table, closest
 
-__all__ = ["BACKENDS", "FORMATS", "RuntimeOptions", "Session"]
+__all__ = ["BACKENDS", "FORMATS", "RuntimeOptions", "Session", "open_session"]
 
 
 class RuntimeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +21,10 @@ class RuntimeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     threads: int = 1
     accelerators: tuple[str, ...] = ()
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"expected threads of at least 1, got {self.threads}")
 
 
 class Session(Protocol):
@@ -57,3 +62,11 @@ BACKENDS = Table("backends", {
 })
 
 FORMATS = {"tflite": "litert", "onnx": "onnxruntime"}  # a manifest's format to the backend that runs it
+
+
+def open_session(path: Path, format: str, options: RuntimeOptions) -> Session:
+    """The model file loaded by the backend of its format. Raises ModelError and UnavailableError, as that backend does."""
+    if format not in FORMATS:
+        raise ModelError(path.name, f"one of the formats {', '.join(FORMATS)}", f"'{format}'", closest(format, FORMATS))
+    session: Session = BACKENDS.load(FORMATS[format], path.name)(path, options)
+    return session

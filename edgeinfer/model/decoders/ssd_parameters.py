@@ -1,0 +1,49 @@
+"""What the manifest may say of an SSD detector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgeinfer.model.decoders.anchors import BlazeFaceAnchors, SsdAnchors
+from edgeinfer.model.decoders.parameters import Count, Share
+
+__all__ = ["WHERE", "Parameters"]
+
+WHERE = "decoder ssd"
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without ``anchors``: the outputs of TFLite_Detection_PostProcess, boxes (N, 4) as ymin, xmin, ymax, xmax fractions,
+    ``classes`` and ``scores`` of N, and their ``count``. With ``anchors``: encoded ``boxes`` (N, 4 or more) and ``scores``
+    (N, classes) to which ``activation`` is applied.
+
+    A label's index is the model's class plus ``label_offset`` (1 where the labels begin with a '???' or 'background' that
+    the model does not count). ``background: 0`` leaves class 0 out of raw scores. ``scale_factors`` divide the encoded
+    y, x, h, w; by default those of the anchors' recipe. iou, candidates and class_aware apply to raw boxes.
+    """
+
+    threshold: Share = 0.5
+    max_detections: Count = 100
+    label_offset: int = 0
+    boxes: str = ""
+    classes: str = ""
+    scores: str = ""
+    count: str = ""
+    anchors: SsdAnchors | BlazeFaceAnchors | None = None
+    activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
+    background: Literal[0] | None = None
+    scale_factors: tuple[float, float, float, float] | None = None
+    iou: Share = 0.45
+    candidates: Count = 300
+    class_aware: bool = True
+
+    def __post_init__(self) -> None:
+        if self.scale_factors is not None and not all(self.scale_factors):
+            raise ValueError(f"expected scale_factors other than 0, got {self.scale_factors}")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names given to outputs, by role."""
+        return {"boxes": self.boxes, "classes": self.classes, "scores": self.scores, "count": self.count}

@@ -1,0 +1,83 @@
+"""Proof that a device preprocesses as the toolkit did: a digest of the tensors that fixed synthetic frames give.
+
+The frames come from whole numbers alone, so that they are the same bytes on every platform and with every numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import numpy as np
+
+from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
+from edgeinfer.model.preprocess import build
+from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec
+from edgeinfer.model.tensor import Array, TensorSpec
+
+__all__ = ["fingerprint", "synthetic_frame"]
+
+
+def fingerprint(spec: PreprocessSpec, tensor: TensorSpec) -> str:
+    """SHA-256 in hex, over the spec and the input tensors of fixed frames. Raises what ``build`` raises.
+
+    Fields of the spec that have their default are left out, so that a later version may add fields.
+    """
+    digest = hashlib.sha256(_serialise(spec))
+    out = np.empty(tensor.shape, tensor.dtype)
+    for seed, source in enumerate(_formats(spec)):
+        frame = Frame(source)
+        frame.view[...] = synthetic_frame(seed, source)
+        build(spec, tensor, source).run(frame, out)
+        digest.update(out.tobytes())
+    return digest.hexdigest()
+
+
+def synthetic_frame(seed: int, format: FrameFormat | WindowFormat) -> Array:
+    """A frame of the format's shape and dtype: slopes, blocks and noise. Windows hold samples of many magnitudes."""
+    return _picture(seed, format) if isinstance(format, FrameFormat) else _window(seed, format)
+
+
+def _formats(spec: PreprocessSpec) -> list[FrameFormat | WindowFormat]:
+    """Every pixel layout, enlarging and shrinking, odd sides and whole factors; for windows the only one there is, twice."""
+    if not isinstance(spec, ImageSpec):
+        return [WindowFormat(spec.length, spec.channels)] * 2
+    return [FrameFormat("RGB", 480, 640), FrameFormat("YUYV", 480, 640), FrameFormat("NV12", 720, 1280),
+            FrameFormat("GREY", 243, 321), FrameFormat("BGR", spec.height * 2 // 3 + 1, spec.width * 3 // 4 + 1)]
+
+
+def _picture(seed: int, format: FrameFormat) -> Array:
+    rows, *rest = format.shape
+    columns = int(np.prod(rest))
+    y = (np.arange(rows, dtype=np.int64)[:, None] + 37 * seed % rows) % rows
+    x = (np.arange(columns, dtype=np.int64)[None, :] + 61 * seed % columns) % columns
+    slope = (y * 160 // rows + x * 96 // columns).astype(np.uint8)
+    blocks = ((y // 16 % 2) ^ (x // 48 % 2)).astype(np.uint8) * np.uint8(64)
+    noise = _noise(seed, (rows * columns + 3) // 4).view(np.uint8)[: rows * columns].reshape(rows, columns)
+    picture: Array = slope + blocks + (noise & np.uint8(31))  # wraps: every value from 0 to 255 occurs
+    return picture.reshape(format.shape)
+
+
+def _window(seed: int, format: WindowFormat) -> Array:
+    """A whole number of 16 bits, times a power of two between 2**-20 and 2**-5: exact in float32."""
+    bits = _noise(seed, format.length * format.channels)
+    whole = (bits & np.uint32(0xFFFF)).astype(np.int32) - 0x8000
+    window: Array = np.ldexp(whole.astype(np.float32), (bits >> np.uint32(28)).astype(np.int32) - 20)
+    return window.reshape(format.shape)
+
+
+def _noise(seed: int, count: int) -> Array:
+    """``count`` little-endian uint32: the finaliser of MurmurHash3 (A. Appleby, public domain) over a Weyl sequence."""
+    start, step = np.uint32(seed * 0x85EBCA6B & 0xFFFFFFFF), np.uint32(0x9E3779B9)
+    x: Array = np.arange(1, count + 1, dtype=np.uint32) * step + start
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        x ^= x >> np.uint32(shift)
+        x *= np.uint32(factor)
+    return x.astype("<u4")
+
+
+def _serialise(spec: PreprocessSpec) -> bytes:
+    fields = msgspec.structs.fields(type(spec))
+    stated = {field.name: getattr(spec, field.name) for field in fields}
+    changed = {field.name: stated[field.name] for field in fields if field.required or stated[field.name] != field.default}
+    return msgspec.json.encode([type(spec).__struct_config__.tag, changed], order="sorted")

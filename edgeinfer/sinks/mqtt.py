@@ -1,0 +1,295 @@
+"""The MQTT sink: results through the outbox at QoS 1, retained values, a last will. At least once, in order of making.
+
+    inference threads ─ put ─▶ outbox ◀─ commit, take, acknowledge ─ network thread ─ publish ─▶ link (paho) ─▶ broker
+                                                                           ▲────────── events ─────────┘
+
+One thread owns the outbox's disk, the window and the connection; paho's callbacks only post events to it. It sleeps until
+an event or the next deadline.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
+from typing import Any
+
+from edgeinfer.errors import UnavailableError
+from edgeinfer.log import log
+from edgeinfer.outbox import Outbox, OutboxOptions, Outgoing
+from edgeinfer.sinks.broker import MqttOptions, check_files
+from edgeinfer.sinks.connection import Connection
+from edgeinfer.sinks.link import Acknowledged, Down, Event, Link, Up
+from edgeinfer.sinks.retained import Retained
+from edgeinfer.sinks.window import Sent, Window
+
+__all__ = ["MqttSink", "mark_replayed"]
+
+_GOODBYE_S = 2.0  # to get "offline" acknowledged
+
+
+class MqttSink:
+    """See ``Sink``. ``<topic>/status`` is retained: "online" while connected, "offline" after a stop or, by the last will, a
+    death. Under MQTT 3.1.1 a broker does not tell that it refused a message: such a result counts as acknowledged."""
+
+    Options = MqttOptions
+
+    def __init__(self, options: MqttOptions, topic: str, outbox: OutboxOptions) -> None:
+        self._options = options
+        self._client_id = options.client_id or topic.replace("/", "-")
+        self._status = f"{topic}/status"
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._outbox = Outbox(outbox, self._wake)
+        self._retained = Retained()
+        self._window = Window(options.in_flight, options.first_retry_s, options.last_retry_s)
+        self._connection = Connection(options, self._client_id, self._status, self._events.put)
+        self._condition: Callable[[], bool] | None = None  # what a caller waits for
+        self._met = threading.Event()
+        self._hurry = False
+        self._stopping = False
+        self._crashes = 0
+        self._thread: threading.Thread | None = None
+
+    def probe(self, timeout_s: float) -> str:
+        """Connect once, as ``<client id>-check``, and leave. Raises UnavailableError with what the broker said."""
+        check_files(self._options)
+        events: SimpleQueue[Event] = SimpleQueue()
+        versions = ("5", "3.1.1") if self._options.protocol == "auto" else (self._options.protocol,)
+        reason = ""
+        for version in versions:
+            link = Link(self._options, f"{self._client_id}-check", version, "", events.put)
+            link.start()
+            try:
+                event = events.get(timeout=timeout_s)
+            except Empty:
+                link.cut("")
+                reason = reason or f"nothing within {timeout_s:g} s"
+                break
+            if isinstance(event, Up):
+                link.close(timeout_s)
+                return f"the broker at {self._connection.broker} accepts, MQTT {version}"
+            if isinstance(event, Down):
+                reason = reason or event.reason
+                if not (event.unanswered or event.unsupported):
+                    break
+        raise UnavailableError("sink", f"a broker at {self._connection.broker}", reason, _hint(reason))
+
+    def start(self) -> None:
+        """Open the outbox and start the network thread; the broker may come when it wants."""
+        check_files(self._options)
+        if self._options.plain_text:
+            log.warning("broker %s: plain text: anyone on the way can read and change results", self._connection.broker)
+        self._outbox.open()
+        self._retained.set(self._status, b"online")
+        self._thread = threading.Thread(target=self._run, name="network", daemon=True)
+        self._thread.start()
+
+    def publish(self, topic: str, payload: bytes, pipeline: str) -> None:
+        """Stage a result, a JSON object; any thread."""
+        self._outbox.put(topic, payload, pipeline)
+
+    def set_retained(self, topic: str, payload: bytes) -> None:
+        """Any thread. Only the newest value of a topic is kept, in memory; it is told again at each connection."""
+        if self._retained.set(topic, payload):
+            self._wake()
+
+    def drain(self, deadline_s: float) -> bool:
+        """Wait until all results are on disk, and acknowledged if there is a connection or one is just being made."""
+        self._hurry = True
+        try:
+            return self._wait_for(self._is_drained, deadline_s)
+        finally:
+            self._hurry = False
+
+    def stop(self) -> None:
+        """Publish "offline", disconnect, write what is staged, close the outbox."""
+        if self._thread is None:
+            return
+        self._retained.set(self._status, b"offline")
+        self._wait_for(lambda: self._retained.settled or not self._connection.connected, _GOODBYE_S)
+        self._stopping = True
+        self._wake()
+        self._thread.join(15.0)
+        self._thread = None
+
+    def state(self) -> dict[str, Any]:
+        """For health; any thread."""
+        return {**self._connection.state(), "alive": self._thread is not None and self._thread.is_alive(),
+                "in_flight": len(self._window), "refused_waiting": len(self._window.waiting), "crashes": self._crashes,
+                "retained_ignored": self._retained.ignored, "outbox": self._outbox.counts()}
+
+    def _wake(self) -> None:
+        self._events.put(None)
+
+    def _wait_for(self, condition: Callable[[], bool], deadline_s: float) -> bool:
+        """Until the network thread finds ``condition`` true; False: not in time, or there is no thread."""
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        self._met.clear()
+        self._condition = condition
+        self._wake()
+        met = self._met.wait(deadline_s)
+        self._condition = None
+        return met
+
+    # The network thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    self._turn(self._next_event())
+                except Exception as error:  # noqa: BLE001  the outermost place of this thread
+                    self._recover(error)
+        finally:
+            if self._connection.link is not None:
+                self._connection.link.close(_GOODBYE_S)
+            self._outbox.close()
+
+    def _recover(self, error: Exception) -> None:
+        """A fault of ours costs the connection, not the sink."""
+        self._crashes += 1
+        if self._crashes == 1:
+            log.exception("the MQTT sink failed and goes on with a new connection: %s", error)
+        self._connection.cut(f"{type(error).__name__}: {error}")
+        self._release()
+        sleep(self._options.first_retry_s)
+
+    def _next_event(self) -> Event | None:
+        """The next event, or None at the next deadline."""
+        times = [self._outbox.due(), self._connection.due(), *self._deadlines()]
+        deadline = min((time for time in times if time is not None), default=None)
+        try:
+            return self._events.get(timeout=None if deadline is None else max(deadline - monotonic(), 0.0))
+        except Empty:
+            return None
+
+    def _deadlines(self) -> tuple[float | None, float | None]:
+        if not self._connection.connected:
+            return None, None
+        oldest = self._window.oldest()
+        return None if oldest is None else oldest + self._options.ack_timeout_s, self._window.next_try()
+
+    def _turn(self, event: Event | None) -> None:
+        self._obey(event)
+        while not self._events.empty():
+            self._obey(self._events.get_nowait())
+        due, now = self._outbox.due(), monotonic()
+        if due is not None and (due <= now or self._hurry):
+            self._outbox.commit()
+        self._connection.advance(now)
+        self._leave_the_deaf(now)
+        if self._connection.connected and self._connection.link is not None:
+            self._send(self._connection.link)
+        condition = self._condition
+        if condition is not None and condition():
+            self._met.set()
+
+    def _obey(self, event: Event | None) -> None:
+        if event is None or event.link is not self._connection.link:
+            return
+        if isinstance(event, Up):
+            self._connection.up(event)
+            self._window.limit = min(self._options.in_flight, event.receive_maximum)
+            self._retained.all_due()
+            self._outbox.rewind()
+        elif isinstance(event, Acknowledged):
+            self._acknowledge(event)
+        else:
+            largest = self._window.largest() if event.too_large else None
+            if largest is not None:
+                self._outbox.refuse(largest.row.id, event.reason)
+            self._connection.down(event, monotonic())
+            self._release()
+
+    def _acknowledge(self, event: Acknowledged) -> None:
+        sent = self._window.pop(event.mid)
+        if sent is None:
+            return
+        if event.refusal:
+            self._connection.note(f"{event.refusal}: {sent.topic}")
+        else:
+            self._connection.worked()
+        if sent.outgoing is None:
+            self._retained.acknowledge(sent.topic)
+        elif not event.refusal:
+            self._window.accept(sent.outgoing)
+            self._outbox.acknowledge(sent.outgoing.row.id)
+        elif not self._window.offer_again(sent, sent.outgoing, monotonic()):
+            self._outbox.refuse(sent.outgoing.row.id, event.refusal)
+
+    def _release(self) -> None:
+        self._window.clear()
+        self._outbox.release()
+
+    def _leave_the_deaf(self, now: float) -> None:
+        """A lost PUBACK never comes again while the connection is up, and paho does not ask."""
+        oldest = self._window.oldest()
+        if self._connection.connected and oldest is not None and now - oldest >= self._options.ack_timeout_s:
+            self._connection.cut(f"no PUBACK within {self._options.ack_timeout_s:g} s")
+            self._release()
+
+    def _send(self, link: Link) -> None:
+        """Fill the window: retained values first, then what was refused, then the outbox."""
+        while self._window.room and (value := self._retained.take()) is not None:
+            topic, payload = value
+            refusal = self._publish(link, topic, payload, Sent(monotonic(), topic, None))
+            if refusal:
+                self._connection.note(f"{refusal}: {topic}")
+                self._retained.acknowledge(topic)
+        for sent in self._window.ripe(monotonic()):
+            if sent.outgoing is not None:
+                self._send_result(link, sent._replace(at=monotonic()), sent.outgoing)
+        while room := self._window.row_room:
+            outgoing = self._outbox.take(room)
+            if not outgoing:
+                break
+            for each in outgoing:
+                now = monotonic()
+                sent = Sent(now, each.row.topic, each)
+                if not self._window.postpone(sent, each, now):
+                    self._send_result(link, sent, each)
+
+    def _send_result(self, link: Link, sent: Sent, outgoing: Outgoing) -> None:
+        refusal = self._publish(link, sent.topic, _payload(outgoing), sent)
+        if refusal:
+            self._connection.note(f"{refusal}: {sent.topic}")
+            self._outbox.refuse(outgoing.row.id, refusal)
+
+    def _publish(self, link: Link, topic: str, payload: bytes, sent: Sent) -> str:
+        """Why it cannot be sent at all, or empty."""
+        limit = self._connection.maximum_packet
+        if limit and link.packet_size(topic, payload) > limit:
+            return f"{len(payload)} bytes are more than the broker takes ({limit})"
+        try:
+            self._window.add(link.publish(topic, payload, retain=sent.outgoing is None), sent)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _is_drained(self) -> bool:
+        counts = self._outbox.counts()
+        if self._connection.connected:
+            return counts["queued"] == 0 and self._retained.settled
+        return counts["staged"] == 0 and not self._connection.connecting
+
+
+def _payload(outgoing: Outgoing) -> bytes:
+    return mark_replayed(outgoing.row.payload) if outgoing.replayed else outgoing.row.payload
+
+
+def mark_replayed(payload: bytes) -> bytes:
+    """``"replayed":true`` put before the last brace of a JSON object; anything else as it is."""
+    if not (payload.startswith(b"{") and payload.endswith(b"}")):
+        return payload
+    comma = b"" if payload[1:-1].isspace() or payload == b"{}" else b","
+    return payload[:-1] + comma + b'"replayed":true}'
+
+
+def _hint(reason: str) -> str:
+    """What to look at, by what the broker or the network said."""
+    told = {"certificate": "sink.tls: ca must have signed the broker's certificate, which must bear the name in sink.host",
+            "user name": "sink.username and sink.password_file", "authorized": "sink.username and sink.password_file",
+            "refused": "is the broker running? mosquitto -v", "CONNACK": "sink.port and sink.tls"}
+    return next((hint for word, hint in told.items() if word in reason), "sink.host and sink.port")

@@ -1,0 +1,197 @@
+"""The MQTT sink and the ways in which networks, brokers and processes fail."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.broker import Broker, Listener, free_port, until
+from tests.faults.faultproxy import Fault, FaultProxy
+from tests.sinks.running import (
+    RESULTS,
+    STATUS,
+    TOPIC,
+    Running,
+    balance,
+    connected,
+    first_occurrences,
+    numbers,
+    publish,
+)
+
+
+@pytest.mark.parametrize("fault", [Fault.NO_PUBACK, Fault.BLACK_HOLE])
+def test_a_deaf_broker_is_left(tmp_path: Path, broker: Broker, listener: Listener, fault: Fault) -> None:
+    """PUBACKs lost while the connection stays up, or nothing gets through: the link is cut and everything sent anew.
+    First occurrences are in order, and nothing is missing."""
+    with FaultProxy(broker.port) as proxy, Running(tmp_path, proxy.port) as sink:
+        connected(sink)
+        publish(sink, *range(30))
+        proxy.fault = fault
+        publish(sink, *range(30, 60))
+        until(lambda: proxy.connections > 1, "a second connection is tried")
+        proxy.fault = Fault.NONE
+        publish(sink, *range(60, 90))
+        until(lambda: balance(sink)["acknowledged"] == 90, "all are acknowledged")
+        until(lambda: len(set(numbers(listener.on(RESULTS)))) == 90, "all arrive")
+        assert first_occurrences(numbers(listener.on(RESULTS))) == list(range(90))
+        if fault is Fault.NO_PUBACK:
+            assert proxy.swallowed > 0
+
+
+def test_duplicates_are_results_sent_again_after_a_cut(tmp_path: Path, broker: Broker, listener: Listener) -> None:
+    """Ten resets under load: nothing lost, first occurrences in order, at most a window of duplicates for each."""
+    with FaultProxy(broker.port) as proxy, Running(tmp_path, proxy.port, in_flight=10) as sink:
+        for cut in range(10):
+            connected(sink)
+            publish(sink, *range(cut * 50, cut * 50 + 50))
+            until(lambda: balance(sink)["acknowledged"] > 1 + cut * 40, "some are acknowledged")  # noqa: B023
+            proxy.cut()
+        until(lambda: balance(sink)["acknowledged"] == 500, "all are acknowledged")
+        until(lambda: len(set(numbers(listener.on(RESULTS)))) == 500, "all arrive")
+        received = numbers(listener.on(RESULTS))
+        assert first_occurrences(received) == list(range(500))
+        assert len(received) - 500 <= 10 * 10
+
+
+def test_a_refusing_network_is_tried_until_it_accepts(tmp_path: Path, broker: Broker) -> None:
+    """Reset connections, then good ones."""
+    with FaultProxy(broker.port) as proxy:
+        proxy.fault = Fault.REFUSE
+        with Running(tmp_path, proxy.port) as sink:
+            publish(sink, 1)
+            until(lambda: proxy.connections >= 3, "it keeps trying")
+            assert not sink.state()["connected"]
+            proxy.fault = Fault.NONE
+            until(lambda: balance(sink)["acknowledged"] == 1, "it arrives")
+
+
+def test_an_outage_is_told_to_the_log_once_for_each_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not at each try."""
+    caplog.set_level(logging.INFO, "edgeinfer")
+    with FaultProxy(free_port()) as proxy, Running(tmp_path, proxy.port):
+        until(lambda: proxy.connections >= 6, "several tries")
+    told = [record.message for record in caplog.records if "results wait in the outbox" in record.message]
+    assert 1 <= len(told) == len(set(told))
+
+
+PUBLISHER = """
+import sys, time
+from edgeinfer.outbox import OutboxOptions
+from edgeinfer.sinks.mqtt import MqttOptions, MqttSink
+sink = MqttSink(MqttOptions(host="127.0.0.1", port=int(sys.argv[1]), plain_text=True), "edgeinfer/cam",
+                OutboxOptions(path=sys.argv[2], commit_delay_ms=5))
+sink.start()
+while not sink.state()["connected"]:
+    time.sleep(0.01)
+for number in range(100):
+    sink.publish("edgeinfer/cam/door/result", b'{"n":%d}' % number, "door")
+print("made", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_last_will_tells_of_a_death(tmp_path: Path, broker: Broker, listener: Listener) -> None:
+    """SIGKILL: the broker says offline. What was made is sent by the next process, if it was not before."""
+    command = [sys.executable, "-c", PUBLISHER, str(broker.port), str(tmp_path / "outbox.db")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    until(lambda: listener.on(RESULTS), "results flow")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    until(lambda: listener.on(STATUS) == [b"online", b"offline"], "the will is published")
+    with Running(tmp_path, broker.port) as sink:
+        connected(sink)
+        assert sink.drain(10)
+        assert balance(sink)["queued"] == 0
+    received = first_occurrences(numbers(listener.on(RESULTS)))
+    assert received == list(range(len(received)))
+
+
+def test_a_poisonous_result_is_parked_and_the_others_pass(tmp_path: Path) -> None:
+    """A topic that the access list denies is offered three times, then counted as refused."""
+    acl = f"user cam\ntopic readwrite {TOPIC}/#\ntopic deny {TOPIC}/secret/#\n"
+    (tmp_path / "password").write_text("p")
+    with Broker(tmp_path / "broker", passwords={"cam": "p"}, acl=acl) as broker:
+        options = {"username": "cam", "password_file": str(tmp_path / "password")}
+        with Running(tmp_path, broker.port, **options) as sink:
+            connected(sink)
+            publish(sink, 0, topic=f"{TOPIC}/secret/result")
+            until(lambda: sink.state()["refused_waiting"], "it is refused")
+            publish(sink, *range(1, 40))
+            until(lambda: balance(sink)["dropped"] == {"refused": 1}, "it is parked")
+            assert sink.drain(5)
+            assert balance(sink)["acknowledged"] == 39
+            assert sink.state()["reconnects"] == 0
+
+
+def test_a_broker_that_hangs_up_on_a_refused_result_gets_the_others_first(tmp_path: Path) -> None:
+    """mosquitto with max_queued_messages 0 ends the connection after it refused a message: the result is parked all the
+    same, and the others pass."""
+    acl = f"user cam\ntopic readwrite {TOPIC}/#\ntopic deny {TOPIC}/secret/#\n"
+    (tmp_path / "password").write_text("p")
+    with Broker(tmp_path / "broker", passwords={"cam": "p"}, acl=acl, settings="max_queued_messages 0") as broker:
+        options = {"username": "cam", "password_file": str(tmp_path / "password")}
+        with Running(tmp_path, broker.port, **options) as sink:
+            publish(sink, 0, topic=f"{TOPIC}/secret/result")
+            publish(sink, *range(1, 40))
+            until(lambda: balance(sink)["dropped"] == {"refused": 1}, "it is parked")
+            until(lambda: balance(sink)["acknowledged"] == 39, "the others pass")
+            assert sink.state()["reconnects"] > 0
+
+
+def test_a_broker_that_refuses_everything_is_waited_out(tmp_path: Path) -> None:
+    """A wrong access list costs no result: all are still queued after many refusals."""
+    (tmp_path / "password").write_text("p")
+    acl = f"user cam\ntopic write {STATUS}\n"
+    with Broker(tmp_path / "broker", passwords={"cam": "p"}, acl=acl) as broker:
+        options = {"username": "cam", "password_file": str(tmp_path / "password"), "last_retry_s": 0.05}
+        with Running(tmp_path, broker.port, **options) as sink:
+            publish(sink, 1, 2, 3)
+            until(lambda: any(times > 4 for times, _ in sink._window._refused.values()), "they are refused again and again")
+            assert balance(sink)["queued"] == 3
+            assert "Not authorized" in sink.state()["last_error"]
+
+
+def test_a_result_larger_than_the_broker_takes_is_parked_without_being_sent(tmp_path: Path) -> None:
+    """Sent, it would end the connection again and again."""
+    with Broker(tmp_path / "broker", settings="max_packet_size 1000") as broker, Running(tmp_path, broker.port) as sink:
+        connected(sink)
+        sink.publish(RESULTS, b'{"n":"' + b"x" * 1000 + b'"}', "door")
+        publish(sink, 1)
+        until(lambda: balance(sink)["acknowledged"] == 1, "the other one passes")
+        assert balance(sink)["dropped"] == {"refused": 1}
+        assert sink.state()["reconnects"] == 0
+
+
+def test_a_fault_of_our_own_costs_the_connection_and_nothing_else(tmp_path: Path, broker: Broker,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network thread survives an exception, counts it, and delivers."""
+    with Running(tmp_path, broker.port) as sink:
+        connected(sink)
+        monkeypatch.setattr(sink._window, "add", lambda *_: 1 / 0)
+        publish(sink, 1, 2)
+        until(lambda: sink.state()["crashes"] > 0, "it is counted")
+        monkeypatch.undo()
+        until(lambda: balance(sink)["acknowledged"] == 2, "all are acknowledged")
+        assert sink.state()["alive"]
+
+
+def test_a_broker_that_stops_and_starts_loses_nothing(tmp_path: Path, broker: Broker) -> None:
+    """Results made before, during and after the outage are all acknowledged."""
+    with Running(tmp_path, broker.port) as sink:
+        connected(sink)
+        publish(sink, *range(100))
+        broker.kill()
+        publish(sink, *range(100, 200))
+        until(lambda: not sink.state()["connected"], "the outage is seen")
+        broker.start()
+        publish(sink, *range(200, 300))
+        until(lambda: balance(sink)["acknowledged"] == 300, "all are acknowledged")

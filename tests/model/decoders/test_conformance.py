@@ -1,0 +1,149 @@
+"""What every decoder of the table promises, whatever it decodes."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from edgeinfer.model.decoders import DECODERS, Decoder
+from edgeinfer.model.preprocess.geometry import Geometry
+from edgeinfer.model.result import Box, Label
+from edgeinfer.model.tensor import Array, TensorSpec
+from tests.model.decoders.cases import tensor
+
+PICTURE = [tensor("picture", (1, 64, 64, 3))]
+HERE = Geometry(input_width=64, input_height=64)
+LISTS = [tensor("boxes", (1, 10, 4)), tensor("classes", (1, 10)), tensor("scores", (1, 10)), tensor("count", (1,))]
+SSD = {"recipe": "ssd", "strides": [32, 64]}
+RAW = [tensor("b", (1, 18, 4)), tensor("s", (1, 18, 3))]
+
+KINDS: dict[str, tuple[str, dict[str, Any], list[TensorSpec]]] = {
+    "classify": ("classify", {}, [tensor("s", (1, 12))]),
+    "classify-softmax": ("classify", {"softmax": True, "background": 0}, [tensor("s", (1, 12))]),
+    "classify-sigmoid": ("classify", {"sigmoid": True}, [tensor("s", (1, 12))]),
+    "yolo-v5": ("yolo", {"variant": "v5", "threshold": 0.01}, [tensor("o", (1, 84, 7))]),
+    "yolo-v8": ("yolo", {"variant": "v8", "threshold": 0.01}, [tensor("o", (1, 6, 84))]),
+    "yolo-v8-turned": ("yolo", {"variant": "v8", "threshold": 0.01}, [tensor("o", (1, 84, 6))]),
+    "yolo-x": ("yolo", {"variant": "x", "threshold": 0.01}, [tensor("o", (1, 84, 7))]),
+    "ssd": ("ssd", {"threshold": 0.01}, LISTS),
+    "ssd-sigmoid": ("ssd", {"threshold": 0.01, "anchors": SSD}, RAW),
+    "ssd-softmax": ("ssd", {"threshold": 0.01, "anchors": SSD, "activation": "softmax", "background": 0}, RAW),
+    "ssd-softmax-bare": ("ssd", {"threshold": 0.01, "anchors": SSD, "activation": "softmax"}, RAW),
+    "anomaly": ("anomaly", {"threshold": 1}, [tensor("r", (1, 64, 64, 3))]),
+    "anomaly-score": ("anomaly", {"threshold": 1, "mode": "score"}, [tensor("r", (1, 1))]),
+    "regress": ("regress", {}, [tensor("r", (1, 3))]),
+    "raw": ("raw", {}, [tensor("r", (1, 3)), tensor("q", (1, 2, 2))]),
+}
+BOUNDED = [kind for kind in KINDS if kind.startswith(("classify-s", "yolo-v5", "yolo-x", "ssd-s"))]
+
+
+def _make(kind: str, threshold: float | None = None) -> Any:
+    name, parameters, outputs = KINDS[kind]
+    return DECODERS.load(name, "test")(parameters, outputs, [], PICTURE, threshold)
+
+
+def _stored(kind: str, rng: np.random.Generator) -> list[Array]:
+    return [rng.random(spec.shape).astype(spec.dtype) for spec in KINDS[kind][2]]
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
+def test_every_decoder_of_the_table_is_here() -> None:
+    """A decoder that is added to the table is added to this file."""
+    assert {name for name, _, _ in KINDS.values()} == set(DECODERS.entries)
+
+
+@pytest.mark.parametrize("name", DECODERS.entries)
+def test_the_constructor_is_the_protocols(name: str) -> None:
+    """Same parameters, same order, same default."""
+    theirs = inspect.signature(DECODERS.load(name, "test").__init__).parameters
+    ours = inspect.signature(Decoder.__init__).parameters
+    assert [(p.name, p.default) for p in theirs.values()] == [(p.name, p.default) for p in ours.values()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_result_is_one_object_filled_anew(kind: str) -> None:
+    """decode returns the same object and rows each time, and what it says does not depend on the frames before."""
+    decoder, rng = _make(kind), np.random.default_rng(1)
+    first, second = _stored(kind, rng), _stored(kind, rng)
+    window = [rng.random((1, 64, 64, 3)).astype(np.float32)]
+    result = decoder.decode(first, window, HERE)
+    rows, said = [id(row) for row in getattr(result, "rows", [])], result.document()
+    decoder.decode(second, window, HERE)
+    assert decoder.decode(first, window, HERE) is result
+    assert [id(row) for row in getattr(result, "rows", [])] == rows
+    assert result.document() == said
+    assert decoder.nbytes > 0 or kind.startswith("anomaly")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_batch_dimension_may_be_gone(kind: str) -> None:
+    """Views with and without the leading 1 mean the same."""
+    decoder, rng = _make(kind), np.random.default_rng(2)
+    stored, window = _stored(kind, rng), [rng.random((1, 64, 64, 3)).astype(np.float32)]
+    said = decoder.decode(stored, window, HERE).document()
+    bare = [array.reshape(array.shape[1:] or (1,)) for array in stored]
+    assert decoder.decode(bare, [window[0][0]], HERE).document() == said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_views_are_not_kept(kind: str) -> None:
+    """A runtime refuses to run while a view of its memory is alive: after decode nobody holds one."""
+    decoder = _make(kind)
+    stored, window = _stored(kind, np.random.default_rng(3)), [np.zeros((1, 64, 64, 3), np.float32)]
+    before = [sys.getrefcount(array) for array in (*stored, *window)]
+    decoder.decode(stored, window, HERE)
+    assert [sys.getrefcount(array) for array in (*stored, *window)] == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(draw=st.data())
+def test_no_value_raises_or_gives_what_json_cannot_say(kind: str, draw: st.DataObject) -> None:
+    """For any floats, NaN and infinities among them, every number of the result is finite, and scores that come from a
+    sigmoid, a softmax or two probabilities are within 0..1."""
+    any_float = st.floats(width=32) | st.sampled_from([0.5, 0.875, 2.0**127, math.nan, math.inf, -math.inf])
+    stored = [draw.draw(arrays.arrays(spec.dtype, spec.shape, elements=any_float)) for spec in KINDS[kind][2]]
+    window = np.zeros((1, 64, 64, 3), np.float32)
+    result = _make(kind).decode(stored, [window], HERE)
+    assert all(math.isfinite(number) for number in _numbers(result.document()))
+    for row in getattr(result, "rows", [])[: getattr(result, "count", 0)]:
+        assert isinstance(row, (Label, Box))
+        assert kind not in BOUNDED or row.score <= 1
+        if isinstance(row, Box):
+            assert 0 <= row.left < row.right <= 1
+            assert 0 <= row.top < row.bottom <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_frames_leave_no_memory_behind(kind: str) -> None:
+    """After a warm-up, traced memory grows by less than 64 KiB."""
+    decoder, rng = _make(kind, 0.9 if kind.startswith(("yolo", "ssd")) else None), np.random.default_rng(4)
+    frames = [_stored(kind, rng) for _ in range(4)]
+    window = [np.zeros((1, 64, 64, 3), np.float32)]
+    decoder.decode(frames[0], window, HERE)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(10_000 if "anomaly" not in kind else 2_000):
+            decoder.decode(frames[number % 4], window, HERE)
+        assert tracemalloc.get_traced_memory()[0] - before < 64 * 1024
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,136 @@
+"""What does not fit is refused at set-up, with the tensors that there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgeinfer.errors import ConfigError, ManifestError
+from edgeinfer.model.decoders import DECODERS
+from edgeinfer.model.tensor import TensorSpec
+from tests.model.decoders.cases import tensor
+
+FOUR = [tensor("s", (1, 4))]
+TWO = [tensor("p", (1, 4)), tensor("q", (1, 4), "int8", 0.1, 0)]
+PICTURE = [tensor("picture", (1, 64, 64, 3), "uint8")]
+V8 = [tensor("output0", (1, 6, 84))]
+LISTS = [tensor("x", (1, 10, 4)), tensor("y", (1, 10)), tensor("z", (1, 10)), tensor("n", (1,))]
+SSD = {"recipe": "ssd", "strides": [32, 64]}
+RAW = [tensor("b", (1, 18, 4)), tensor("s", (1, 18, 3))]
+
+# decoder, parameters, outputs, labels, inputs, the message
+FAULTS: list[tuple[str, dict[str, Any], list[TensorSpec], list[str], list[TensorSpec], str]] = [
+    ("classify", {"topk": 3}, FOUR, [], [],
+     r"decoder classify.topk: expected a known key, got 'topk'\n  hint: did you mean 'top_k'"),
+    ("classify", {"top_k": 0}, FOUR, [], [], r"decoder classify.top_k: expected int >= 1, got 0"),
+    ("classify", {"threshold": 1.5}, FOUR, [], [], r"decoder classify.threshold: expected float <= 1.0, got 1.5"),
+    ("classify", {"softmax": True, "sigmoid": True}, FOUR, [], [],
+     r"decoder classify: expected softmax or sigmoid, got both"),
+    ("classify", {"background": 4}, FOUR, [], [], r"decoder classify.background: expected a class from 0 to 3, got 4"),
+    ("classify", {"scores": "t"}, FOUR, [], [],
+     r"decoder classify.scores: .* got 't'\n  hint: the outputs are 's' \(1, 4\) float32"),
+    ("classify", {}, TWO, [], [],
+     r"got 'p' \(1, 4\) float32, 'q' \(1, 4\) int8\n  hint: name it: decoder.parameters.scores"),
+    ("classify", {}, FOUR, ["a"] * 3, [],
+     r"labels: expected 4 labels, one for each class of 's' .*, got 3 labels\n.*'background'"),
+    ("classify", {}, FOUR, ["a"] * 5, [], r"got 5 labels\n.*remove the first label"),
+    ("classify", {}, FOUR, ["a"] * 9, [], r"got 9 labels\n.*in the order of the model's classes"),
+    ("classify", {}, [tensor("s", (1, -1))], [], [], r"expected an output of fixed shape, got 's' \(1, -1\) float32"),
+    ("yolo", {}, V8, [], PICTURE, r"decoder yolo.variant: expected a value \(this key is required\)"),
+    ("yolo", {"variant": "v4"}, V8, [], PICTURE, r"decoder yolo.variant: expected .*'v4'"),
+    ("yolo", {"variant": "x", "box_unit": "fraction"}, V8, [], PICTURE, r"expected box_unit: pixel with variant: x"),
+    ("yolo", {"variant": "x"}, [tensor("o", (1, 80, 7))], [], PICTURE,
+     r"decoder yolo.strides: expected strides that make 80 cells, .* 84"),
+    ("yolo", {"variant": "x"}, [tensor("o", (1, 84, 7))], [], [], r"expected a picture as the first input"),
+    ("yolo", {"variant": "v8"}, V8, ["a"] * 3, PICTURE,
+     r"labels: expected 2 labels, one for each class of 'output0' \(1, 6, 84\)"),
+    ("yolo", {"variant": "v8"}, [tensor("o", (1, 4, 84))], [], PICTURE,
+     r"expected an output of 4 \+ classes by candidates, got 'o'"),
+    ("yolo", {"variant": "v8"}, [tensor("o", (1, 3, 8, 8, 7))], [], PICTURE,
+     r"decoder yolo.boxes: .* got 'o' \(1, 3, 8, 8, 7\)"),
+    ("yolo", {"variant": "v8"}, [*V8, *V8], [], PICTURE,
+     r"decoder yolo.boxes: expected one output of 4 by candidates, got 'output0'"),
+    ("yolo", {"variant": "v8", "boxes": "b"}, RAW[1:], [], PICTURE,
+     r"decoder yolo.boxes: expected the name of an output, got 'b'"),
+    ("yolo", {"variant": "v8", "boxes": "s"}, RAW, [], PICTURE,
+     r"decoder yolo.boxes: .* got 's' .*\n  hint: there are: 'b'"),
+    ("yolo", {"variant": "v5"}, RAW, [], PICTURE, r"decoder yolo.objectness: expected one output of 18 values"),
+    ("ssd", {}, LISTS, [], PICTURE,
+     r"decoder ssd.scores: .* got several that fit: 'y' \(1, 10\) float32, 'z' .*\n  hint: name it"),
+    ("ssd", {}, LISTS[1:], [], PICTURE, r"decoder ssd.boxes: expected one output of N boxes, \(1, N, 4\), got 'y'"),
+    ("ssd", {"scores": "w"}, [*LISTS, tensor("w", (1, 9))], [], PICTURE,
+     r"decoder ssd.scores: expected one output of 10 .* got 'w'"),
+    ("ssd", {"scores": "y", "label_offset": 2}, LISTS, ["a", "b"], PICTURE,
+     r"decoder ssd.label_offset: expected less than the 2"),
+    ("ssd", {"anchors": {"recipe": "s"}}, RAW, [], PICTURE, r"decoder ssd.anchors: "),
+    ("ssd", {"anchors": {"recipe": "ssd", "strides": []}}, RAW, [], PICTURE, r"decoder ssd.anchors.strides: "),
+    ("ssd", {"anchors": SSD, "background": 1}, RAW, [], PICTURE, r"decoder ssd.background: "),
+    ("ssd", {"anchors": SSD, "scale_factors": [0, 1, 1, 1]}, RAW, [], PICTURE, r"expected scale_factors other than 0"),
+    ("ssd", {"anchors": {"recipe": "ssd"}}, RAW, [], PICTURE,
+     r"decoder ssd.boxes: expected one output of boxes for \d+ anchors"),
+    ("ssd", {"anchors": SSD}, RAW[:1], [], PICTURE, r"decoder ssd.scores: expected one output of classes for 18 anchors"),
+    ("ssd", {"anchors": SSD, "label_offset": -1}, RAW, [], PICTURE,
+     r"decoder ssd.label_offset: expected at least 0, got -1"),
+    ("ssd", {"anchors": SSD}, RAW, ["a"], PICTURE,
+     r"labels: expected 3 labels, one for each class of 's' \(1, 18, 3\) float32"),
+    ("ssd", {"anchors": SSD, "background": 0, "scores": "t"}, [RAW[0], tensor("t", (1, 18, 1))], [], PICTURE,
+     r"expected more than 1"),
+    ("anomaly", {}, FOUR, [], FOUR, r"decoder anomaly.threshold: expected a value \(this key is required\)"),
+    ("anomaly", {"threshold": 1}, FOUR, [], [], r"expected an input to compare the reconstruction with, got no tensors"),
+    ("anomaly", {"threshold": 1}, FOUR, [], PICTURE,
+     r"expected one output of 12288 elements, as many as the input has, got 's'"),
+    ("anomaly", {"threshold": 1, "mode": "score"}, FOUR, [], [],
+     r"decoder anomaly.output: expected one output of 1 elements, got 's'"),
+    ("anomaly", {"threshold": 1, "output": "t"}, FOUR, [], FOUR,
+     r"decoder anomaly.output: expected the name of an output, got 't'"),
+    ("regress", {}, TWO, [], [], r"decoder regress.output: expected one output, got several that fit: 'p'"),
+    ("regress", {"scale": [1, 2]}, FOUR, [], [], r"decoder regress.scale: expected 1 or 4 entries, got 2 entries"),
+    ("regress", {"names": ["a", "b"]}, FOUR, [], [],
+     r"decoder regress.names: expected 4 different names, .* got 2 different"),
+    ("raw", {"max_elements": 7}, TWO, [], [], r"decoder raw.max_elements: expected outputs of at most 7 .* got 8 in 'p'"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "outputs", "labels", "inputs", "message"), FAULTS,
+                         ids=[f"{fault[0]}-{number}" for number, fault in enumerate(FAULTS)])
+def test_what_does_not_fit_is_a_manifest_error(name: str, parameters: dict[str, Any], outputs: list[TensorSpec],
+                                               labels: list[str], inputs: list[TensorSpec], message: str) -> None:
+    """The message says where, what was expected, and which tensors there are."""
+    with pytest.raises(ManifestError, match=f"(?s){message}"):
+        DECODERS.load(name, "test")(parameters, outputs, labels, inputs)
+
+
+def test_every_fault_is_listed() -> None:
+    """One error for all wrong parameters."""
+    with pytest.raises(ManifestError) as caught:
+        DECODERS.load("yolo", "test")({"variant": "v9", "iou": -1, "treshold": 0.5}, V8, [], PICTURE)
+    where = {fault.where for fault in caught.value.faults}
+    assert where == {"decoder yolo.variant", "decoder yolo.iou", "decoder yolo.treshold"}
+
+
+@pytest.mark.parametrize("threshold", [0.2, 1.5, float("nan")])
+@pytest.mark.parametrize(("name", "parameters", "outputs"), [("classify", {"threshold": 0.5}, FOUR),
+                         ("yolo", {"variant": "v8", "threshold": 0.5}, V8), ("ssd", {"scores": "y"}, LISTS)])
+def test_a_threshold_may_only_be_stricter(name: str, parameters: dict[str, Any], outputs: list[TensorSpec],
+                                          threshold: float) -> None:
+    """Below the bundle's own, above 1 or not a number is a ConfigError; equal or higher is taken."""
+    kind = DECODERS.load(name, "test")
+    with pytest.raises(ConfigError, match=r"threshold: expected at least 0.5, which the bundle sets, and at most 1"):
+        kind(parameters, outputs, [], PICTURE, threshold)
+    kind(parameters, outputs, [], PICTURE, 0.5)
+
+
+def test_an_anomaly_threshold_has_no_upper_end() -> None:
+    """It is in the model's own unit."""
+    kind = DECODERS.load("anomaly", "test")
+    with pytest.raises(ConfigError, match=r"threshold: expected at least 10, which the bundle sets, got 9"):
+        kind({"threshold": 10}, FOUR, [], FOUR, 9)
+    kind({"threshold": 10}, FOUR, [], FOUR, 1e6)
+
+
+@pytest.mark.parametrize("name", ["regress", "raw"])
+def test_without_a_score_there_is_no_threshold(name: str) -> None:
+    """A threshold for a task that has none is a mistake in the configuration."""
+    with pytest.raises(ConfigError, match="threshold: expected none"):
+        DECODERS.load(name, "test")({}, FOUR, [], [], 0.5)
