@@ -69,7 +69,7 @@ class DaemonProcess:
 class Subscriber:
     """Everything published under edgeinfer/#, through its own session that a broker's restart does not forget."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, username: str = "", password: str = "") -> None:
         self.results: list[dict[str, Any]] = []
         self.health: list[dict[str, Any]] = []
         self.status: list[str] = []
@@ -77,6 +77,8 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
         self._client.reconnect_delay_set(1, 1)
+        if username:
+            self._client.username_pw_set(username, password)
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_connect = lambda *_: self._client.subscribe("edgeinfer/#", 1)
@@ -95,7 +97,9 @@ class Subscriber:
             self.states[message.topic.split("/")[2]] = json.loads(message.payload)
 
     def ready(self) -> Subscriber:
-        assert self._subscribed.wait(10), "the subscriber could not subscribe"
+        """Wait for the subscription; the next call waits for the next one, after a restart of the broker."""
+        assert self._subscribed.wait(20), "the subscriber could not subscribe"
+        self._subscribed.clear()
         return self
 
     def sequences(self, pipeline: str) -> dict[str, list[int]]:

@@ -11,11 +11,10 @@ import click
 
 from edgeinfer import devices
 from edgeinfer.benchmark import bench, energy
-from edgeinfer.cli.options import json_option, runtime, runtime_options
+from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
 from edgeinfer.config import load
 from edgeinfer.errors import UsageError
 from edgeinfer.model.backends import RuntimeOptions
-from edgeinfer.model.bundle import open_model
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat, WindowFormat
 from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
@@ -28,16 +27,17 @@ from edgeinfer.model.trial import trial
 @click.option("--size", default="640x480", show_default=True, help="Of the camera frame, WIDTHxHEIGHT.")
 @click.option("--device", help="Whose power to reckon with; this machine's profile if not given.")
 @click.option("--price", default=0.30, show_default=True, help="Of a kWh.")
+@model_options
 @runtime_options
 @json_option
-def command(target: Path, frames: int, size: str, device: str | None, price: float, threads: int,
-            accelerators: tuple[str, ...], as_json: bool) -> None:
+def command(target: Path, frames: int, size: str, device: str | None, price: float, recipe: Path | None,
+            facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...], as_json: bool) -> None:
     """Measure a bundle, or each bundle of a configuration: stages, throughput, share over bare invoke, PSS, allocations."""
     profile = devices.load(device) if device else devices.this_device()
     documents = []
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
         for path, options in _models(target, runtime(threads, accelerators)):
-            bundle = open_model(path, Path(cache))
+            bundle = opened(path, Path(cache), recipe, facts)
             trial(bundle, options, None)
             engine = Engine(bundle, options)
             document = bench(engine, _format(bundle.manifest.preprocess, size), frames)

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from edgeinfer.cli.options import json_option, runtime, runtime_options
+from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
 from edgeinfer.errors import UsageError
-from edgeinfer.model.bundle import Bundle, open_model
+from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat
 from edgeinfer.model.trial import trial
@@ -23,13 +23,14 @@ from edgeinfer.oneshot import Answer, answers
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="Stricter than the bundle's.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the annotated picture here (a folder for several).")
+@model_options
 @runtime_options
 @json_option
 def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save: Path | None, as_json: bool,
-            threads: int, accelerators: tuple[str, ...]) -> None:
-    """Run pictures, videos, csv or npy windows through MODEL (a bundle folder or an .eib) and show the results."""
+            recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...]) -> None:
+    """Run pictures, videos, csv or npy windows through MODEL (a bundle, an .eib, or a bare model) and show the results."""
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
-        bundle = open_model(model, Path(cache))
+        bundle = opened(model, Path(cache), recipe, facts)
         options = runtime(threads, accelerators)
         trial(bundle, options, None)
         engine = Engine(bundle, options)

@@ -1,17 +1,24 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what a MODEL argument may be."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from edgeinfer.errors import UsageError
 from edgeinfer.model.backends import RuntimeOptions
+from edgeinfer.model.bundle import Bundle, open_model
 
-__all__ = ["json_option", "runtime", "runtime_options"]
+__all__ = ["json_option", "model_options", "opened", "runtime", "runtime_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_BARE = {".tflite", ".onnx"}
 
 
 def runtime_options(function: F) -> F:
@@ -29,3 +36,32 @@ def runtime(threads: int, accelerators: tuple[str, ...]) -> RuntimeOptions:
 def json_option(function: F) -> F:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+
+
+def model_options(function: F) -> F:
+    """--recipe and --fact: what a manifest would say of a bare .tflite or .onnx."""
+    function = click.option("--recipe", type=click.Path(path_type=Path),
+                            help="For a bare model: the facts, as quantize pack takes them.")(function)
+    return click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE",
+                        help="For a bare model: a flag of quantize pack, as decoder=classify or mean=127.5.")(function)
+
+
+def opened(model: Path, cache: Path, recipe: Path | None = None, facts: tuple[str, ...] = ()) -> Bundle:
+    """The bundle at ``model``; a bare model is packed into ``cache`` first, by the toolkit in a process of its own.
+
+    Raises what ``open_model`` raises, and UsageError where the toolkit refuses the model.
+    """
+    if model.suffix not in _BARE or not model.is_file():
+        return open_model(model, cache)
+    said = ["--recipe", str(recipe)] if recipe else []
+    for fact in facts:
+        name, equals, value = fact.partition("=")
+        said += [f"--{name}", value] if equals else [f"--{name}"]
+    target = cache / "packed"
+    outcome = subprocess.run([sys.executable, "-m", "quantize.cli", "pack", str(model), "-o", str(target), *said],
+                             text=True, capture_output=True, check=False)
+    if outcome.returncode:
+        raise UsageError(str(model), "all that a manifest says of a model", outcome.stderr.strip().rpartition("error: ")[2],
+                         "state it with --fact NAME=VALUE; quantize pack --help lists the names")
+    click.echo(outcome.stderr, err=True, nl=False)
+    return open_model(target, cache)

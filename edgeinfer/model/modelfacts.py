@@ -20,7 +20,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``inputs`` and ``outputs`` are in the file's order; a dynamic side is -1 there, and ``symbols`` has the file's own words
     for the sides of those tensors ("N", "3", "?"). ``operators`` counts by name over all subgraphs, ``custom_operators`` are
-    those that the runtime does not bring. ``metadata`` has ONNX's metadata_props, or TFLite's entries: the minimum runtime
+    those that the format does not define. ``metadata`` has ONNX's metadata_props, or TFLite's entries: the minimum runtime
     version as text, of others the size. ``opset`` is that of the ONNX domain, 0 for TFLite.
     """
 

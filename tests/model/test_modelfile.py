@@ -159,7 +159,7 @@ def test_the_first_bytes_decide_and_not_the_name(tmp_path: Path) -> None:
     """A TFLite file without its ending is still one; as "onnx" it is refused for what it is."""
     path = tiny_tflite(tmp_path / "model.bin")
     assert describe(path).format == "tflite"
-    with pytest.raises(ModelError, match="expected an ONNX protobuf .*, got a TFLite flatbuffer"):
+    with pytest.raises(ModelError, match=r"expected an ONNX protobuf .*, got a TFLite flatbuffer"):
         describe(path, "onnx")
 
 

@@ -85,8 +85,8 @@ def _on_cpu_or(session: Any, name: str, provider: str) -> str:
         return _ON_CPU
     if provider not in session.get_providers():
         raise _not_running(name, provider, f"only {', '.join(session.get_providers())}: its libraries do not load")
-    if not hasattr(session, "get_provider_graph_assignment_info"):  # older than 1.24: no count
-        return provider
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # 1.20 does not tell, 1.32 does
+        return f"{provider} (its share of the operators is not told)"
     operators: Counter[str] = Counter()
     for part in session.get_provider_graph_assignment_info():
         operators[part.ep_name] += len(part.get_nodes())

@@ -1,0 +1,80 @@
+"""edgeinfer inspect MODEL."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from edgeinfer.cli.options import json_option
+from edgeinfer.model.bundle import Bundle, open_model
+from edgeinfer.model.modelfile import ModelFile, describe
+from edgeinfer.model.tensor import TensorSpec
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@json_option
+def command(model: Path, as_json: bool) -> None:
+    """Say what MODEL is: a bundle, an .eib, or a bare .tflite or .onnx. No runtime is needed, and none is loaded."""
+    with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
+        bare = model.is_file() and model.suffix in {".tflite", ".onnx"}
+        bundle = None if bare else open_model(model, Path(cache))
+        file = describe(model if bundle is None else bundle.model_path)
+        if as_json:
+            click.echo(json.dumps({"v": 1, "file": msgspec.to_builtins(file), "bundle": _document(bundle)}))
+            return
+        if bundle is not None:
+            _print_bundle(bundle)
+        _print_file(file)
+        if bundle is None:
+            click.echo(f"next          quantize pack {model} -o {model.stem}.eib")
+
+
+def _document(bundle: Bundle | None) -> dict[str, Any] | None:
+    if bundle is None:
+        return None
+    return {"digest": bundle.digest, "signature": bundle.trust, "labels": len(bundle.labels), "manifest": bundle.document}
+
+
+def _print_bundle(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    _row("bundle", f"{manifest.name} {manifest.version}, {manifest.task}, {bundle.trust}")
+    _row("digest", bundle.digest)
+    for name, member in manifest.files.items():
+        _row("file", f"{name}, {member.bytes} bytes, SHA-256 {member.sha256[:16]}…")
+    _row("preprocess", ", ".join(f"{key} {value}" for key, value in msgspec.to_builtins(manifest.preprocess).items()))
+    _row("decoder", f"{manifest.decoder.name} {manifest.decoder.parameters or ''}".rstrip())
+    _row("labels", f"{len(bundle.labels)}: {', '.join(bundle.labels[:5])}{' …' if len(bundle.labels) > 5 else ''}")
+    _row("probes", f"{len(manifest.probes)} known answers; preprocess fingerprint {manifest.fingerprint[:16]}…")
+    for title, facts in (("accuracy", manifest.accuracy), ("provenance", manifest.provenance)):
+        for name, value in facts.items():
+            _row(title, f"{name}: {value}")
+
+
+def _print_file(file: ModelFile) -> None:
+    for side, specs in (("input", file.inputs), ("output", file.outputs)):
+        for spec in specs:
+            _row(side, _tensor(spec))
+    _row("operators", ", ".join(f"{name} x {count}" for name, count in file.operators.items()))
+    if file.custom_operators:
+        _row("custom", ", ".join(file.custom_operators))
+
+
+def _tensor(spec: TensorSpec) -> str:
+    shape = ", ".join("?" if side < 0 else str(side) for side in spec.shape)
+    text = f"{spec.name}  {spec.dtype} [{shape}]"
+    real = spec.quantization
+    if real is None:
+        return text
+    if real.per_axis:
+        return f"{text}, quantised per axis {real.axis}: {len(real.scale)} scales"
+    return f"{text}, real = {real.scale[0]:.6g} x (q - {real.zero_point[0]})"
+
+
+def _row(title: str, text: str) -> None:
+    click.echo(f"{title:<14}{text}")
