@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= -q -n 2
 
-.PHONY: demo test check test-all test-tflite-runtime bench bundles clean
+.PHONY: demo test check test-all test-tflite-runtime faults bench bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -25,11 +25,15 @@ test-all: test test-tflite-runtime   ## the suite on every supported interpreter
 test-tflite-runtime:   ## the suite on Python 3.11 with tflite-runtime 2.14 and numpy < 2, as on Bookworm
 	scripts/test-tflite-runtime
 
+faults: $(VENV)/dev.stamp   ## outages and kills at full length: a broker gone for 60 s, twenty SIGKILLs
+	EDGEINFER_FAULTS=full $(BIN)/python -m pytest -q -s --timeout 900 tests/faults/test_daemon_outages.py
+
 bench: $(VENV)/dev.stamp   ## side-by-side measurements; figures, not assertions
 	$(BIN)/python -m tests.bench
 
 bundles: $(VENV)/dev.stamp   ## pack the examples' bundles anew from their models
-	$(BIN)/python -m examples.pack
+	$(BIN)/quantize pack examples/digits/digits.tflite --recipe examples/digits/recipe.yaml -o examples/digits/bundle
+	$(BIN)/quantize pack examples/vibration/vibration.onnx --recipe examples/vibration/recipe.yaml -o examples/vibration/bundle
 
 $(VENV)/bin/pip:
 	scripts/system-packages venv

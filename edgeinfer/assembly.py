@@ -15,7 +15,7 @@ from edgeinfer.model.bundle import Bundle, open_model
 from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat, WindowFormat
-from edgeinfer.model.memory import Bill
+from edgeinfer.model.memory import Bill, check_room, machine_bytes
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.trial import Verdict, trial
 from edgeinfer.payload import Encoder
@@ -69,26 +69,28 @@ def _plan(config: Config, name: str) -> Plan:
     source = frame_source(config.sources[name].make(), bundle.manifest.preprocess, f"{where}.source")
     format = source.format()
     manifest = bundle.manifest
+    ring_bytes = slots_for(format, not source.live) * format.nbytes
+    check_room(f"{where}.source", "frames", ring_bytes)
     preprocess = build(manifest.preprocess, manifest.inputs[0], format)
     decoder = DECODERS.load(manifest.decoder.name, f"{where}: decoder.name")(
         manifest.decoder.parameters, manifest.outputs, bundle.labels, manifest.inputs, pipeline.threshold)
-    ring_bytes = slots_for(format, not source.live) * format.nbytes
     return Plan(name, pipeline, bundle, source, format, ring_bytes, preprocess.nbytes + decoder.nbytes)
 
 
 def try_models(config: Config, plans: list[Plan]) -> dict[str, Verdict]:
-    """Load each bundle for the first time, in a child process that a malformed model may kill. By the bundle's digest."""
-    verdicts: dict[str, Verdict] = {}
+    """The verdict on each pipeline's model: loaded for the first time in a child process that a malformed one may kill."""
+    verdicts: dict[tuple[str, RuntimeOptions], Verdict] = {}
     for plan in plans:
-        if plan.bundle.digest not in verdicts:
-            verdicts[plan.bundle.digest] = trial(plan.bundle, plan.config.runtime, config.state_folder / "trials")
-    return verdicts
+        key = plan.bundle.digest, plan.config.runtime
+        if key not in verdicts:
+            verdicts[key] = trial(plan.bundle, plan.config.runtime, config.state_folder / "trials")
+    return {plan.name: verdicts[plan.bundle.digest, plan.config.runtime] for plan in plans}
 
 
 def bill_of(config: Config, plans: list[Plan], verdicts: dict[str, Verdict], resident: int) -> Bill:
     """What everything will hold. ``resident`` is the PSS (bytes) of the interpreter and its libraries as they are now.
 
-    Raises BudgetError when it exceeds the configuration's budget.
+    Raises BudgetError when it exceeds the configuration's budget, or what the machine has.
     """
     bill = Bill()
     bill.add("process", "Python, libraries", resident, measured=True)
@@ -99,11 +101,11 @@ def bill_of(config: Config, plans: list[Plan], verdicts: dict[str, Verdict], res
         bill.add(plan.name, "preprocess and decoder", plan.lane_bytes)
         if plan.engine_key not in seen:
             seen.add(plan.engine_key)
-            growth = verdicts[plan.bundle.digest].memory_bytes
+            growth = verdicts[plan.name].memory_bytes
             bill.add(plan.bundle.manifest.name, "model and runtime", growth, measured=True)
     bill.add("outbox", "staged results and SQLite's cache", config.outbox.memory_bytes)
-    budget = int(config.memory.budget_mb * 1e6)
-    if budget and bill.total > budget:
+    budget = int(config.memory.budget_mb * 1e6) or machine_bytes()
+    if bill.total > budget:
         raise BudgetError("memory.budget_mb", f"a bill within {budget / 1e6:.1f} MB", f"{bill.total / 1e6:.1f} MB",
                           "edgeinfer check CONFIG prints the bill; a smaller frame or fewer pipelines shrink it")
     return bill
@@ -157,11 +159,12 @@ class Assembly:
     def sequences(self) -> dict[str, int]:
         return {pipeline.name: pipeline.sequence for pipeline in self.pipelines}
 
-    def runs_on(self) -> dict[str, dict[str, Any]]:
-        """For health: what each model really runs on, and why it is not what was wished for."""
-        return {engine.bundle.manifest.name: {"version": engine.bundle.manifest.version, "runs_on": engine.session.runs_on,
-                                              "fallbacks": list(engine.session.fallbacks), "signed": engine.bundle.signed}
-                for engine in self.engines.values()}
+    def models(self) -> dict[str, dict[str, Any]]:
+        """For health, by pipeline: its model, what that really runs on, and why it is not what was wished for."""
+        return {pipeline.name: {"model": f"{bundle.manifest.name}:{bundle.manifest.version}", "signed": bundle.signed,
+                                "runs_on": session.runs_on, "fallbacks": list(session.fallbacks)}
+                for pipeline in self.pipelines
+                for bundle, session in [(pipeline.lane.engine.bundle, pipeline.lane.engine.session)]}
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End captures, then the inference of what was captured. False when a thread hangs in a driver or a model."""

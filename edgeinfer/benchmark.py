@@ -96,7 +96,7 @@ def bench(engine: Engine, format: FrameFormat | WindowFormat, frames: int) -> di
         cpu_s += time.process_time() - before_s
     frame_ms = wall_s / piped.count * 1e3
     return {
-        "v": 1, "model": engine.bundle.manifest.name, "runs_on": engine.session.runs_on, "frames": piped.count,
+        "model": engine.bundle.manifest.name, "runs_on": engine.session.runs_on, "frames": piped.count,
         "stages_ms": {"preprocess": lane.preprocess_ns.summary(), "invoke": lane.invoke_ns.summary(),
                       "decode": lane.decode_ns.summary(), "capture_to_result": piped.summary()},
         "bare_invoke_ms": bare.summary(),

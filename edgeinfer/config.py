@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,22 @@ from edgeinfer.typed import convert
 __all__ = ["Config", "HealthOptions", "MemoryOptions", "PipelineConfig", "PlugIn", "load", "parse"]
 
 MAX_BYTES = 1024 * 1024  # a configuration is a page of text; more is the wrong file
+# what PyYAML lets out on bytes that are no YAML, and on a tag that does not fit its value (!!bool maybe)
+_NOT_YAML = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError)
 _PATHS = {"path", "ca", "certificate", "key", "password_file"}  # options of plug-ins that name files
+_MOST_VALUES, _DEEPEST = 100_000, 50  # with each alias counted as what it stands for
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no file name and no message holds these, however YAML escapes them
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # safe as an MQTT topic level and as a file name
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The budget that the bill must fit."""
 
-    budget_mb: float = 0  # MB (10**6 bytes); 0: no budget
+    budget_mb: float = 0  # MB (10**6 bytes); 0: what the machine has
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.budget_mb <= 1e9:
+            raise ValueError(f"expected budget_mb between 0 and 1e9, got {self.budget_mb:g}")
 
 
 class HealthOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,12 +137,40 @@ def parse(text: bytes, folder: Path, where: str = "config") -> Config:
 
 def _yaml(text: bytes, where: str) -> Any:
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ConfigError(where, "YAML", " ".join(str(error).split()), "check the indentation at the place named") from error
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is not None:
+            _check_nodes(root, where)
+        document = None if root is None else loader.construct_document(root)
+    except _NOT_YAML as error:
+        raise ConfigError(where, "YAML", " ".join(str(error).split())[:300],
+                          "check the indentation at the place named") from error
     if not isinstance(document, dict):
         raise ConfigError(where, "a mapping with the keys pipelines and sink", type(document).__name__)
     return document
+
+
+def _check_nodes(root: yaml.Node, where: str) -> None:
+    """Refuse what YAML allows and a configuration never means, before any value is made: a key given twice (the last would
+    win), text that no file name can hold, and aliases of aliases, which multiply, or of themselves, which never end."""
+    faults: list[Fault] = []
+    rest, visits = [(root, 0)], 0
+    while rest:
+        node, depth = rest.pop()
+        visits += 1
+        if visits > _MOST_VALUES or depth > _DEEPEST:
+            raise ConfigError(where, f"at most {_MOST_VALUES} values, {_DEEPEST} deep", "more", "write aliases (*name) out")
+        place = f"{where}: line {node.start_mark.line + 1}"
+        if isinstance(node, yaml.MappingNode):
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            faults += [Fault(place, "each key once", f"'{key}' {count} times") for key, count in keys.items() if count > 1]
+            rest += [(child, depth + 1) for pair in node.value for child in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            rest += [(child, depth + 1) for child in node.value]
+        elif _UNUSABLE.search(node.value):
+            faults.append(Fault(place, "text without NUL and lone surrogates", ascii(node.value)[:80]))
+    if faults:
+        raise ConfigError.of(faults)
 
 
 def _with_paths(value: Any, folder: Path, key: str = "") -> Any:

@@ -169,7 +169,7 @@ class Daemon:
                         "cpu_share": round(self._cpu.share(), 4),
                         "temperature_c": vitals.temperature_c(), "threads": vitals.threads(),
                         "descriptors": vitals.descriptors()},
-            "models": self.assembly.runs_on(),
+            "models": self.assembly.models(),
             "pipelines": {pipeline.name: self._pipeline_health(pipeline) for pipeline in self.assembly.pipelines},
             "sink": self.sink.state(),
         }

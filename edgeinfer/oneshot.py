@@ -11,6 +11,7 @@ from edgeinfer.errors import SourceError, UsageError
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import Frame
+from edgeinfer.model.memory import check_room
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Result
 from edgeinfer.sliding import frame_source
@@ -64,7 +65,9 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
 def answers(engine: Engine, path: Path, threshold: float | None = None) -> Iterator[Answer]:
     """The result of each frame or window of a file. Raises SourceError for a file that cannot be read."""
     source = source_for(path, engine.bundle)
-    frame = Frame(source.format())
+    format = source.format()
+    check_room(str(path), "frames", format.nbytes)
+    frame = Frame(format)
     lane = engine.lane(frame.format, threshold)
     source.open()
     try:

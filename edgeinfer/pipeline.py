@@ -83,6 +83,7 @@ class Pipeline:
             "waiting": captured - inferred - overwritten - failed,
             "published": self.sequence,
             "held_back": self.gate.suppressed(),
+            "payloads": {"truncated": self._encoder.truncated, "refused": self._encoder.refused},
             "source": {"working": self.capture.working, "failures": self.capture.failures, "error": self.capture.last_error},
             "latency_ms": {"preprocess": self.lane.preprocess_ns.summary(), "invoke": self.lane.invoke_ns.summary(),
                            "decode": self.lane.decode_ns.summary(), "total": self.total_ns.summary()},

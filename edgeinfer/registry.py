@@ -46,7 +46,8 @@ class Table:
         try:
             return getattr(importlib.import_module(module), attribute)
         except ImportError as error:
-            raise UnavailableError(where, f"what '{name}' needs to be installed", str(error), self._hint(name)) from error
+            hint = self._hint(name) if name in self.entries else f"pip install the package that brings {target} anew"
+            raise UnavailableError(where, f"what '{name}' needs to be installed", str(error), hint) from error
 
     def _entry_points(self) -> dict[str, str]:
         from importlib.metadata import entry_points

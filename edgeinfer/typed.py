@@ -31,6 +31,9 @@ def convert(value: Any, wanted: type[T], where: str, faults: list[Fault]) -> T |
     if origin is dict and isinstance(value, Mapping):
         items = {key: convert(item, arguments[1], f"{where}.{key}", faults) for key, item in value.items()}
         return typing.cast("T", items) if len(faults) == before else None
+    if origin is tuple and arguments[1:] == (...,) and isinstance(value, list | tuple):
+        rows = tuple(convert(item, arguments[0], f"{where}[{index}]", faults) for index, item in enumerate(value))
+        return typing.cast("T", rows) if len(faults) == before else None
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:

@@ -17,6 +17,7 @@ from edgeinfer.errors import UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat, WindowFormat
+from edgeinfer.model.memory import check_room
 from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.model.trial import trial
 
@@ -62,9 +63,11 @@ def _format(spec: PreprocessSpec, size: str) -> FrameFormat | WindowFormat:
     if isinstance(spec, WindowSpec):
         return WindowFormat(spec.length, spec.channels)
     width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UsageError("--size", "WIDTHxHEIGHT", size, "--size 640x480")
-    return FrameFormat("RGB", int(height), int(width))
+    format = FrameFormat("RGB", int(height), int(width))
+    check_room("--size", "frames", format.nbytes)
+    return format
 
 
 def _print(document: dict[str, Any]) -> None:

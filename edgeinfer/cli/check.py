@@ -25,7 +25,7 @@ def command(config: Path, online: bool, as_json: bool) -> None:
     plans = make_plans(settings)
     verdicts = try_models(settings, plans)
     bill = bill_of(settings, plans, verdicts, vitals.pss_bytes())
-    models = {plan.bundle.manifest.name: verdicts[plan.bundle.digest].runs_on for plan in plans}
+    models = {plan.name: verdicts[plan.name].runs_on for plan in plans}
     seen = _open(settings, plans) if online else {}
     if as_json:
         click.echo(json.dumps({"v": 1, "ok": True, "bill": bill.document(), "total_bytes": bill.total, "models": models,
@@ -40,7 +40,7 @@ def _print(settings: Config, bill: Bill, models: dict[str, str], seen: dict[str,
     budget = settings.memory.budget_mb
     click.echo(f"{bill.total / 1e6:9.2f} MB  total{f', of a budget of {budget:g} MB' if budget else ''}")
     for name, runs_on in models.items():
-        click.echo(f"model {name} runs on {runs_on}")
+        click.echo(f"{name}: its model runs on {runs_on}")
     for name, what in seen.items():
         click.echo(f"{name}: {what}")
     click.echo(f"ok: {len(settings.pipelines)} pipelines")

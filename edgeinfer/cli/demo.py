@@ -67,7 +67,7 @@ def _configuration(port: int) -> dict[str, Any]:
             pipeline["bundle"] = str(folder / pipeline["bundle"])
             pipeline["source"]["path"] = str(folder / pipeline["source"]["path"])
         pipelines.update(document["pipelines"])
-    sink = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "plain_text": True}
+    sink = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "plain_text": True, "protocol": "3.1.1"}  # amqtt's
     return {"node": "demo", "pipelines": pipelines, "sink": sink, "health": {"interval_s": 1.0}}
 
 
@@ -128,7 +128,7 @@ def _summary(health: dict[str, Any], arrived: dict[str, int]) -> None:
         click.echo(f"{name:12} {figures['captured']:8} {figures['inferred']:9} {figures['published']:10} "
                    f"{arrived.get(name, 0):8} {total['p50']:9.3f} {total['p95']:9.3f} {total['p99']:9.3f}")
     for name, model in health["models"].items():
-        click.echo(f"model {name} {model['version']} ran on {model['runs_on']}")
+        click.echo(f"{name}: {model['model']} ran on {model['runs_on']}")
     click.echo(f"memory: {health['process']['pss_bytes'] / 1e6:.1f} MB (PSS of the whole daemon)")
     for name, figures in health["pipelines"].items():
         if not figures["published"] or arrived.get(name, 0) < figures["published"]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import StorageError, UsageError
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat
@@ -72,6 +72,9 @@ def _save(answer: Answer, bundle: Bundle, target: Path, several: bool) -> None:
     if not isinstance(answer.frame.format, FrameFormat):
         raise UsageError("--save", "pictures", "sensor windows")
     if several:
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(str(target), "a folder to write to", error.strerror or str(error)) from error
         target = target / f"{answer.path.stem}-{answer.index:04d}.png"
     save(target, annotate(to_bgr(answer.frame), answer.result, bundle.manifest.name))

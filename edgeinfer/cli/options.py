@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle, open_model
 
@@ -19,6 +19,7 @@ __all__ = ["json_option", "model_options", "opened", "runtime", "runtime_options
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BARE = {".tflite", ".onnx"}
+_MOST_THREADS = 256
 
 
 def runtime_options(function: F) -> F:
@@ -29,7 +30,9 @@ def runtime_options(function: F) -> F:
 
 
 def runtime(threads: int, accelerators: tuple[str, ...]) -> RuntimeOptions:
-    """What those two options say."""
+    """What those two options say. Raises UsageError."""
+    if not 1 <= threads <= _MOST_THREADS:
+        raise UsageError("--threads", f"1 to {_MOST_THREADS}", str(threads))
     return RuntimeOptions(threads=threads, accelerators=accelerators)
 
 
@@ -49,7 +52,7 @@ def model_options(function: F) -> F:
 def opened(model: Path, cache: Path, recipe: Path | None = None, facts: tuple[str, ...] = ()) -> Bundle:
     """The bundle at ``model``; a bare model is packed into ``cache`` first, by the toolkit in a process of its own.
 
-    Raises what ``open_model`` raises, and UsageError where the toolkit refuses the model.
+    Raises what ``open_model`` raises, ModelError where the toolkit refuses the file, and UsageError where it lacks facts.
     """
     if model.suffix not in _BARE or not model.is_file():
         return open_model(model, cache)
@@ -60,8 +63,12 @@ def opened(model: Path, cache: Path, recipe: Path | None = None, facts: tuple[st
     target = cache / "packed"
     outcome = subprocess.run([sys.executable, "-m", "quantize.cli", "pack", str(model), "-o", str(target), *said],
                              text=True, capture_output=True, check=False)
+    said_no = outcome.stderr.strip().rpartition("error: ")[2]
+    if outcome.returncode == ModelError.exit_code:
+        raise ModelError(str(model), "a model that can be packed", said_no,
+                         "state what is missing, a flag --decoder NAME as --fact decoder=NAME")
     if outcome.returncode:
-        raise UsageError(str(model), "all that a manifest says of a model", outcome.stderr.strip().rpartition("error: ")[2],
+        raise UsageError(str(model), "all that a manifest says of a model", said_no,
                          "state it with --fact NAME=VALUE; quantize pack --help lists the names")
     click.echo(outcome.stderr, err=True, nl=False)
     return open_model(target, cache)

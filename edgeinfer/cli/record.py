@@ -11,6 +11,7 @@ from edgeinfer.config import load
 from edgeinfer.errors import UsageError
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.framelog import FrameLogWriter
+from edgeinfer.model.memory import check_room
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.sliding import SlidingWindow
 from edgeinfer.sources import FrameSource, SampleSource
@@ -25,6 +26,8 @@ from edgeinfer.sources import FrameSource, SampleSource
 @click.option("--max-mb", default=512.0, show_default=True, help="Stop at this size.")
 def command(config: Path, output: Path, pipeline: str | None, count: int, every: int, max_mb: float) -> None:
     """Write what the device's own source delivers to a framelog, so that a model is calibrated on what it will see."""
+    if count < 1 or every < 1 or not 0 < max_mb <= 1e9:
+        raise UsageError("--count, --every and --max-mb", "numbers above 0", f"{count}, {every} and {max_mb:g}")
     settings = load(config)
     name = pipeline or next(iter(settings.pipelines))
     if name not in settings.sources or (pipeline is None and len(settings.sources) > 1):
@@ -42,7 +45,9 @@ def _record(source: FrameSource | SampleSource, output: Path, count: int, every:
         spec = WindowSpec(length=max(round(rate / 10), 1), channels=sensor.channels, hop=max(round(rate / 10), 1))
         source = SlidingWindow(cast(SampleSource, source), spec, name)
     frames = cast(FrameSource, source)
-    frame = Frame(frames.format())
+    format = frames.format()
+    check_room(name, "frames", format.nbytes)
+    frame = Frame(format)
     kept = captured = 0
     with FrameLogWriter(output, frame.format, max_bytes, source=name, rate=rate) as log:
         frames.open()

@@ -87,7 +87,7 @@ def read(folder: Path, *, verify: bool = True, keys: Sequence[bytes] = ()) -> Bu
     (every fault at once), UnavailableError where the signature cannot be checked.
     """
     if not folder.is_dir():
-        raise BundleError(str(folder), "a bundle's folder", "none", "edgeinfer models lists what is installed")
+        raise BundleError(str(folder), "a bundle's folder", "none", f"ls -l '{folder.parent}'")
     return _read(folder, folder.name, verify, keys)
 
 

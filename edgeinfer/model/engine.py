@@ -37,7 +37,7 @@ class Lane:
         self.decode_ns = Latency()
         self.preprocess = preprocess
         self.decoder = decoder
-        self._engine = engine
+        self.engine = engine
         self._session = engine.session
         self._outputs = tuple(range(len(engine.session.outputs)))
         self._inputs = tuple(range(len(engine.session.inputs)))
@@ -53,8 +53,8 @@ class Lane:
         outputs = [session.output(index) for index in self._outputs]
         inputs = [session.input(index) for index in self._inputs]
         result = self.decoder.decode(outputs, inputs, self.preprocess.geometry)
-        if self._engine.stateful:
-            self._engine.feed_back(outputs, inputs)
+        if self.engine.stateful:
+            self.engine.feed_back(outputs, inputs)
         self.preprocess_ns.record(prepared - started)
         self.invoke_ns.record(invoked - prepared)
         self.decode_ns.record(perf_counter_ns() - invoked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -43,7 +44,7 @@ class FrameFormat(msgspec.Struct, frozen=True):
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)  # of Python: a size that lies does not wrap around
 
 
 class WindowFormat(msgspec.Struct, frozen=True):

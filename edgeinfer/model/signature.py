@@ -1,7 +1,7 @@
 """manifest.sig: an Ed25519 signature (RFC 8032, 64 bytes) over the raw bytes of manifest.json.
 
 The manifest holds the digest of every other file, so this one signature vouches for the whole bundle. It is checked before
-the manifest is parsed. ``quantize sign`` writes it; a device trusts the public keys that its configuration names.
+the manifest is parsed. Whoever opens a bundle says which keys it trusts; the daemon names none yet ("unverified").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def verify(raw: bytes, signature: bytes | None, keys: Sequence[bytes], where: st
     if not keys:
         return "unsigned" if signature is None else "unverified"
     if signature is None:
-        raise BundleError(where, "a signed bundle", "one without manifest.sig", "sign it: quantize sign BUNDLE --key FILE")
+        raise BundleError(where, "a signed bundle", "one without manifest.sig")
     try:
         from cryptography.exceptions import InvalidSignature  # type: ignore[import-not-found,unused-ignore]
         from cryptography.hazmat.primitives.asymmetric import ed25519  # type: ignore[import-not-found,unused-ignore]

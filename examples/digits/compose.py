@@ -97,7 +97,7 @@ def pen(under: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def write_number(canvas: np.ndarray, samples: np.ndarray, labels: np.ndarray, taken: list[tuple[float, ...]],
                  rng: np.random.Generator, *, on_paper: bool) -> list[Written]:
     """One to four digits in a row on a free place, on the photograph itself or on a sheet; none where there is no room."""
-    height, count, angle = rng.uniform(40, 105), int(rng.integers(1, 5)), rng.uniform(-12, 12)
+    height, count, angle = rng.uniform(46, 105), int(rng.integers(1, 5)), rng.uniform(-12, 12)
     pitch, turn = height * rng.uniform(0.85, 1.05), np.deg2rad(angle)
     half_width, half_height = pitch * count / 2 + 0.2 * height, 0.75 * height
     place = free_place(half_width, half_height, turn, taken, rng)

@@ -26,7 +26,8 @@ from compose import HELD_OUT, HERE, TRAINING, Written, background, digits, photo
 
 HEIGHT, WIDTH, STRIDE = 120, 160, 8
 ROWS, COLUMNS = HEIGHT // STRIDE, WIDTH // STRIDE
-CLASSES, BATCH, STEPS, POOL = 10, 32, 3600, 8000
+CLASSES, BATCH, STEPS, POOL = 10, 32, 4200, 10000
+REACH = 0.75 * STRIDE  # from a cell's centre to its digit's: over half a stride, so that between two cells both are sure
 BOX_UNIT = 0.1  # of the picture: what a box output of 1 means; with 1.0 the boxes' gradients drown those of the classes
 LETTERS = "ACEFHJKLMNPRTUVWXYadefhknrtuwxy%&#@?+"  # not mistaken for a digit
 
@@ -57,16 +58,28 @@ def exposed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(real * 255, 0, 255).astype(np.uint8)
 
 
+def bent(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The digits (n, 8, 8) as other hands might have written them: each smoothly bent by about half a pixel."""
+    y, x = np.mgrid[0:8, 0:8].astype(np.float32)
+    moved = []
+    for sample in samples:
+        bend = cv2.resize(rng.normal(0, 0.5, (3, 3, 2)).astype(np.float32), (8, 8), interpolation=cv2.INTER_CUBIC)
+        moved.append(cv2.remap(sample, x + bend[..., 0], y + bend[..., 1], cv2.INTER_LINEAR))
+    return np.stack(moved)
+
+
 def pictures(count: int, held_out: bool, seed: int) -> tuple[np.ndarray, list[list[Written]]]:
     """uint8 (count, HEIGHT, WIDTH, 3), and the digits on each (pixels of the model's input)."""
     rng, (samples, labels) = np.random.default_rng(seed), digits(held_out)
     photographs = [photograph(name) for name in (HELD_OUT if held_out else TRAINING)]
+    hands = [samples] if held_out else [samples, *(bent(samples, rng) for _ in range(15))]
     made, truth = np.empty((count, HEIGHT, WIDTH, 3), np.uint8), []
     for row in range(count):
         canvas = background(photographs[row % len(photographs)], rng)
         if not held_out:
             clutter(canvas, rng)
-        written = scene(canvas, samples, labels, rng, numbers=int(rng.integers(0, 4 if held_out else 8)), paper=0.6)
+        hand, numbers = hands[rng.integers(len(hands))], int(rng.integers(0, 4 if held_out else 8))
+        written = scene(canvas, hand, labels, rng, numbers=numbers, paper=0.6)
         factor = canvas.shape[0] // HEIGHT
         small = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         made[row] = small if held_out else exposed(small, rng)
@@ -82,7 +95,7 @@ def targets(written: list[Written]) -> tuple[np.ndarray, np.ndarray]:
     for label, left, top, right, bottom in written:
         x, y, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
         away_x, away_y = abs(centre_x - x), abs(centre_y - y)
-        near = (away_x <= max(STRIDE / 2, 0.25 * width)) & (away_y <= max(STRIDE / 2, 0.25 * height))
+        near = (away_x <= max(REACH, 0.25 * width)) & (away_y <= max(REACH, 0.25 * height))
         mine = near & (away_x + away_y < nearest)
         nearest[mine] = (away_x + away_y)[mine]
         boxes[mine] = (x / WIDTH, y / HEIGHT, width / WIDTH, height / HEIGHT)

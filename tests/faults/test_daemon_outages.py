@@ -5,6 +5,7 @@ Short by default; ``make faults`` runs them at full length (a broker gone for 60
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import sqlite3
@@ -112,6 +113,10 @@ def test_a_broker_that_refuses_the_password_and_later_accepts_it(models: dict[st
     _nothing_is_missing(subscriber, "motor")
 
 
+def _boots(subscriber: Subscriber, count: int) -> bool:
+    return len(subscriber.sequences("motor")) >= count
+
+
 def test_sigkill_loses_no_result_that_was_in_the_outbox(broker: Broker, subscriber: Subscriber, models: dict[str, str],
                                                         tmp_path: Path) -> None:
     """Killed again and again at random moments: what the database holds afterwards is all that had not arrived; no boot has a
@@ -122,8 +127,7 @@ def test_sigkill_loses_no_result_that_was_in_the_outbox(broker: Broker, subscrib
     stored: set[tuple[str, str]] = set()
     with DaemonProcess(tmp_path, configuration(broker.port, pipelines)) as daemon:
         for index in range(KILLS):
-            boots = len(subscriber.sequences("motor"))
-            until(lambda boots=boots: len(subscriber.sequences("motor")) > boots or boots > index, "results of this boot")
+            until(functools.partial(_boots, subscriber, index + 1), "results of this boot", 40)
             time.sleep(generator.uniform(0.1, 1.5))
             daemon.kill()
             with sqlite3.connect(database) as connection:
@@ -131,7 +135,7 @@ def test_sigkill_loses_no_result_that_was_in_the_outbox(broker: Broker, subscrib
                 stored |= _rows(connection)
             connection.close()
             daemon.start()
-        until(lambda: len(subscriber.sequences("motor")) == KILLS + 1, "the last boot")
+        until(functools.partial(_boots, subscriber, KILLS + 1), "the last boot", 40)
         assert daemon.terminate(60) == 0, daemon.log
     for name in pipelines:
         _nothing_is_missing(subscriber, name)

@@ -70,7 +70,7 @@ def size_of(where: str, spec: TensorSpec) -> int:
         size *= side
     if any(side < 1 for side in spec.shape):
         raise ManifestError(where, "an output of fixed shape", describe([spec]),
-                            "fix the shapes when the model is exported, or: quantize run RECIPE")
+                            "fix the shapes when the model is exported, or: quantize pack MODEL --shape NAME=1,3,224,224")
     return size
 
 

@@ -56,5 +56,5 @@ def build(spec: PreprocessSpec, tensor: TensorSpec, format: FrameFormat | Window
 
     if not isinstance(format, WindowFormat):
         raise SourceError("source", f"windows of ({spec.length}, {spec.channels}) samples",
-                          f"{format.pixel_format} pictures", "name a source of samples: serial, iio, audio, csv or npy")
+                          f"{format.pixel_format} pictures", "name a source of samples: command, csv, npy or synthetic")
     return Window(spec, tensor, format)
