@@ -31,6 +31,8 @@ _ROUNDS = 5
 class Discard:
     """A sink that keeps nothing."""
 
+    def check(self) -> None: ...
+
     def probe(self, timeout_s: float) -> str:
         return "nothing"
 

@@ -23,6 +23,7 @@ from edgeinfer.assembly import Assembly, Plan, bill_of, make_plans, try_models
 from edgeinfer.config import Config, load
 from edgeinfer.errors import EdgeinferError
 from edgeinfer.log import log
+from edgeinfer.model.memory import Bill
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.sinks import Sink
 
@@ -58,6 +59,7 @@ class Daemon:
         verdicts = try_models(self.config, plans)
         self.bill = bill_of(self.config, plans, verdicts, vitals.pss_bytes())
         self.sink = self._make_sink(self.config)
+        self._sink_is_of = self.config.sink, self.config.outbox, self.config.node
         self.sink.start()
         try:
             self.assembly = Assembly(self.config, plans, self.sink, self.boot, {})
@@ -126,27 +128,39 @@ class Daemon:
         vitals.trim()
 
     def _reload(self) -> None:
-        """The new configuration, checked whole before the old one is let go. Sink and outbox stay when they are the same."""
+        """The new configuration, checked before the old one is let go; the old one is taken up again where it fails."""
         self._reloading = False
         notify.reloading()
         try:
             config = load(self._path)
             plans = make_plans(config)
+            self._make_sink(config).check()
             bill = bill_of(config, plans, try_models(config, plans), vitals.pss_bytes())
         except EdgeinferError as error:
             log.error("reload: the configuration has faults, the old one stays\n%s", error)
         else:
-            self._exchange(config, plans)
-            self.config, self.bill = config, bill
-            log.info("reload: %d pipelines run", len(plans))
+            self._take_up(config, plans, bill)
         notify.ready()
 
-    def _exchange(self, config: Config, plans: list[Plan]) -> None:
+    def _take_up(self, config: Config, plans: list[Plan], bill: Bill) -> None:
         sequences = self.assembly.sequences()
+        try:
+            self._exchange(config, plans, sequences)
+        except EdgeinferError as error:
+            log.error("reload: the new configuration cannot run, the old one is taken up again\n%s", error)
+            self._exchange(self.config, make_plans(self.config), sequences)
+        else:
+            self.config, self.bill = config, bill
+            log.info("reload: %d pipelines run", len(plans))
+
+    def _exchange(self, config: Config, plans: list[Plan], sequences: dict[str, int]) -> None:
+        """Stop what runs and start ``config``; the sink and its outbox stay where they are the same."""
         self.assembly.stop()
-        if (config.sink, config.outbox, config.node) != (self.config.sink, self.config.outbox, self.config.node):
+        wanted = (config.sink, config.outbox, config.node)
+        if wanted != self._sink_is_of:
             self.sink.drain(_DRAIN_S)
             self.sink.stop()
+            self._sink_is_of = wanted
             self.sink = self._make_sink(config)
             self.sink.start()
         self.assembly = Assembly(config, plans, self.sink, self.boot, sequences)

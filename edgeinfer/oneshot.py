@@ -62,8 +62,10 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
     raise UsageError(str(path), "a picture, video, .csv, .npy or .framelog, as the model takes", suffix or "no suffix")
 
 
-def answers(engine: Engine, path: Path, threshold: float | None = None) -> Iterator[Answer]:
-    """The result of each frame or window of a file. Raises SourceError for a file that cannot be read."""
+def answers(engine: Engine, path: Path, threshold: float | None = None,
+            skipped: list[SourceError] | None = None) -> Iterator[Answer]:
+    """The result of each frame or window of a file. Raises SourceError for a file that cannot be read; of a folder, a
+    picture that cannot be read is added to ``skipped`` where that is given."""
     source = source_for(path, engine.bundle)
     format = source.format()
     check_room(str(path), "frames", format.nbytes)
@@ -72,7 +74,7 @@ def answers(engine: Engine, path: Path, threshold: float | None = None) -> Itera
     source.open()
     try:
         index = 0
-        while source.read_into(frame):
+        while _read(source, frame, skipped if path.is_dir() else None):
             before = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
             result = lane.infer(frame)
             after = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
@@ -84,3 +86,12 @@ def answers(engine: Engine, path: Path, threshold: float | None = None) -> Itera
         source.close()
 
 
+def _read(source: FrameSource, frame: Frame, skipped: list[SourceError] | None) -> bool:
+    """The next frame that can be read; False at the end."""
+    while True:
+        try:
+            return source.read_into(frame)
+        except SourceError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1  # SQLite's integers
 OVERHEAD = 64  # bytes a row costs beyond its texts: the record's header, its share of the pages, the id
 PARKED_ROWS = 100  # refused rows are kept for a look, so many at most, and an eighth of the outbox's bytes
 _APPLICATION_ID = 0x45494F42  # "EIOB"
+_SQLITE = b"SQLite format 3\0"  # how every database begins
 _VERSION = 1
 _PAGE = 4096
 _BALLAST = 1024 * 1024  # room for the log (64 pages and a group commit) to move into the database, and for removing rows
@@ -104,6 +106,7 @@ class Database:
         if self._lock_file is not None:
             return
         name = str(self.path)
+        self._refuse_a_strangers_file()
         try:
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             self._lock_file = os.open(f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -118,6 +121,26 @@ class Database:
             self.unlock()
             raise StorageError(name, "an outbox that nobody else uses", "one that another edgeinfer has open",
                                "give each daemon its own outbox.path (fuser shows who has it)") from error
+
+    def _refuse_a_strangers_file(self) -> None:
+        """A damaged outbox is set aside; what never was one must not be taken for it: /etc/passwd in outbox.path, say.
+        An outbox that was ever in use has a lock file beside it; a new name is free or an empty file."""
+        if Path(f"{self.path}.lock").exists():
+            return
+        try:
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                start = b"something else than a file"
+            else:
+                with self.path.open("rb") as file:
+                    start = file.read(len(_SQLITE))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            hint = "name another file in outbox.path"
+            raise StorageError(str(self.path), "a file to read", error.strerror or str(error), hint) from error
+        if start not in {b"", _SQLITE}:
+            raise StorageError(str(self.path), "an outbox, or a new name", "another program's file",
+                               "name another file in outbox.path; this one is left as it is")
 
     def open(self) -> None:
         """Open or make the database. Raises StorageError for a file that is somebody else's or a later version's."""

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from tests import litert
+
 __all__ = ["Op", "Tensor", "stateful_tflite", "tiny_onnx", "tiny_tflite", "window_tflite", "write_onnx", "write_tflite"]
 
 _TFLITE_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
@@ -99,7 +101,7 @@ def write_tflite(path: Path, tensors: Sequence[Tensor], ops: Sequence[Op], input
                  metadata: bytes | None = None) -> Path:
     """A .tflite of one subgraph, written with the schema that ai-edge-litert brings."""
     import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    schema = litert.schema()
 
     place = {tensor.name: index for index, tensor in enumerate(tensors)}
     model, graph = schema.ModelT(), schema.SubGraphT()

@@ -13,6 +13,7 @@ from edgeinfer.assembly import Plan, bill_of, make_plans, try_models
 from edgeinfer.config import Config, load
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.memory import Bill
+from edgeinfer.sinks import Sink
 
 
 @click.command("check")
@@ -23,10 +24,12 @@ def command(config: Path, online: bool, as_json: bool) -> None:
     """Do all that run does up to the first frame, and print the memory bill."""
     settings = load(config)
     plans = make_plans(settings)
+    sink = settings.sink.make(f"edgeinfer/{settings.node}", settings.outbox)
+    sink.check()
     verdicts = try_models(settings, plans)
     bill = bill_of(settings, plans, verdicts, vitals.pss_bytes())
     models = {plan.name: verdicts[plan.name].runs_on for plan in plans}
-    seen = _open(settings, plans) if online else {}
+    seen = _open(plans, sink) if online else {}
     if as_json:
         click.echo(json.dumps({"v": 1, "ok": True, "bill": bill.document(), "total_bytes": bill.total, "models": models,
                                "budget_bytes": int(settings.memory.budget_mb * 1e6), "online": seen}))
@@ -46,7 +49,7 @@ def _print(settings: Config, bill: Bill, models: dict[str, str], seen: dict[str,
     click.echo(f"ok: {len(settings.pipelines)} pipelines")
 
 
-def _open(settings: Config, plans: list[Plan]) -> dict[str, Any]:
+def _open(plans: list[Plan], sink: Sink) -> dict[str, Any]:
     """Open each source for one frame, and wait for the broker; raises what they raise."""
     seen: dict[str, Any] = {}
     for plan in plans:
@@ -56,6 +59,5 @@ def _open(settings: Config, plans: list[Plan]) -> dict[str, Any]:
         finally:
             plan.source.close()
         seen[plan.name] = "delivers" if delivered else "delivers nothing: the stream is empty"
-    sink = settings.sink.make(f"edgeinfer/{settings.node}", settings.outbox)
     seen["sink"] = sink.probe(10.0)
     return seen

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
-from edgeinfer.errors import StorageError, UsageError
+from edgeinfer.errors import SourceError, StorageError, UsageError
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat
@@ -34,9 +34,10 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
         options = runtime(threads, accelerators)
         trial(bundle, options, None)
         engine = Engine(bundle, options)
-        documents = []
+        documents: list[dict[str, Any]] = []
+        skipped: list[SourceError] = []
         for path in inputs:
-            for answer in answers(engine, path, threshold):
+            for answer in answers(engine, path, threshold, skipped):
                 document = {"input": str(path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
                             "result": answer.result.document()}
                 documents.append(document)
@@ -48,6 +49,8 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
             click.echo(json.dumps({"v": 1, "model": f"{bundle.manifest.name}:{bundle.manifest.version}",
                                    "task": bundle.manifest.task, "runs_on": engine.session.runs_on, "results": documents}))
         engine.close()
+    if skipped:  # the others' results are out; the exit code says that some are missing
+        raise SourceError.of([fault for error in skipped for fault in error.faults])
 
 
 def describe(document: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ __all__ = ["json_option", "model_options", "opened", "runtime", "runtime_options
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BARE = {".tflite", ".onnx"}
-_MOST_THREADS = 256
 
 
 def runtime_options(function: F) -> F:
@@ -31,9 +30,10 @@ def runtime_options(function: F) -> F:
 
 def runtime(threads: int, accelerators: tuple[str, ...]) -> RuntimeOptions:
     """What those two options say. Raises UsageError."""
-    if not 1 <= threads <= _MOST_THREADS:
-        raise UsageError("--threads", f"1 to {_MOST_THREADS}", str(threads))
-    return RuntimeOptions(threads=threads, accelerators=accelerators)
+    try:
+        return RuntimeOptions(threads=threads, accelerators=accelerators)
+    except ValueError as error:
+        raise UsageError("--threads", str(error).removeprefix("expected ").partition(", got ")[0], str(threads)) from error
 
 
 def json_option(function: F) -> F:

@@ -7,6 +7,7 @@ gives a ModelError here instead of a crash in a runtime's parser.
 from __future__ import annotations
 
 import mmap
+import stat
 from pathlib import Path
 
 from edgeinfer.errors import ModelError
@@ -31,6 +32,8 @@ def describe(path: Path, format: str = "") -> ModelFile:
     Raises ModelError (where=the file's name) for a file that cannot be read or is no whole model of that format.
     """
     try:
+        if not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for a writer
+            raise ModelError(path.name, "a model file", "something else than a file", f"ls -l {path}")
         with path.open("rb") as file:
             if file.seek(0, 2) == 0:
                 raise ModelError(path.name, "a model file", "an empty file", "copy the file anew: it did not arrive")

@@ -17,6 +17,10 @@ class Sink(Protocol):
     the thread that made the sink.
     """
 
+    def check(self) -> None:
+        """What can be known without the far end: files that are named are there. Raises ConfigError with all faults."""
+        ...
+
     def probe(self, timeout_s: float) -> str:
         """Reach the far end once and say what it is, without ``start``. Raises UnavailableError."""
         ...

@@ -51,9 +51,13 @@ class MqttSink:
         self._crashes = 0
         self._thread: threading.Thread | None = None
 
+    def check(self) -> None:
+        """Raises ConfigError for credentials that are named and not there."""
+        check_files(self._options)
+
     def probe(self, timeout_s: float) -> str:
         """Connect once, as ``<client id>-check``, and leave. Raises UnavailableError with what the broker said."""
-        check_files(self._options)
+        self.check()
         events: SimpleQueue[Event] = SimpleQueue()
         versions = ("5", "3.1.1") if self._options.protocol == "auto" else (self._options.protocol,)
         reason = ""
@@ -77,7 +81,7 @@ class MqttSink:
 
     def start(self) -> None:
         """Open the outbox and start the network thread; the broker may come when it wants."""
-        check_files(self._options)
+        self.check()
         if self._options.plain_text:
             log.warning("broker %s: plain text: anyone on the way can read and change results", self._connection.broker)
         self._outbox.open()

@@ -26,6 +26,9 @@ class StdoutSink:
         self._lock = threading.Lock()  # pipelines of several engines write whole lines
         self._written = self._dropped = 0
 
+    def check(self) -> None:
+        """Nothing is named."""
+
     def probe(self, timeout_s: float) -> str:
         """There is always a stdout."""
         return "stdout"

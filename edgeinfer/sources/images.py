@@ -18,6 +18,7 @@ from edgeinfer.sources.picture_size import picture_size
 
 __all__ = ["Images"]
 
+_MOST_PIXELS = 1 << 30  # OpenCV's CV_IO_MAX_IMAGE_PIXELS
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"))
 
 
@@ -122,6 +123,8 @@ def _size(file: Path) -> tuple[int, int] | None:
         if size is None:
             height, width = _decode(file).shape[:2]
             return height, width
+        if size[0] * size[1] > _MOST_PIXELS:  # OpenCV will not decode it: counted when its turn comes
+            return None
     except (OSError, SourceError):
         return None  # told when its turn comes
     return size if min(size) > 0 else None

@@ -1,7 +1,7 @@
 """Bad inputs, as a user gives them: a real process, one clear error with its exit code, no traceback, no signal, no hang.
 
 A case is a row: the exit code, what the message must name, and a function that makes the input and returns the command line.
-What a running daemon must outlive (sources that fail, a full disk, a rival for its outbox) follows after the table.
+What a running daemon must outlive (sources that fail, a full disk, a rival for its outbox): test_bad_surroundings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,7 @@ import yaml
 
 from edgeinfer.model import bundle
 from tests import bundles
-from tests.broker import Broker, until
 from tests.conftest import ROOT
-from tests.daemon import DaemonProcess, Subscriber, check_equations
 from tests.models import Op, Tensor, tiny_tflite, window_tflite, write_tflite
 
 TIME_LIMIT_S = 60
@@ -244,7 +242,7 @@ CASES: dict[str, tuple[int, str, Callable[[Yard], list[str]]]] = {
     "a folder that is no bundle": (65, "manifest.json", lambda y: ["edgeinfer", "inspect", str(y.good / "pictures")]),
     # inputs of one shot
     "a broken picture": (66, "x.png", lambda y: y.infer(y.file("x.png", png_that_claims(16, 12)[:40]))),
-    "a picture of 10**18 pixels, it says": (78, "x.png", lambda y: y.infer(y.file("x.png", png_that_claims(2**30, 2**30)))),
+    "a picture of 10**18 pixels, it says": (66, "x.png", lambda y: y.infer(y.file("x.png", png_that_claims(2**30, 2**30)))),
     "an empty folder": (66, "pictures", lambda y: y.infer(y.folder)),
     "a corrupt video": (66, "x.mp4", lambda y: y.infer(y.file("x.mp4", bytes(range(256)) * 20))),
     "a bad cell": (66, "x.csv: line 4", lambda y: y.infer(y.file("x.csv", "x\n1\n2\noops\n4\n"), model="vibration")),
@@ -252,6 +250,7 @@ CASES: dict[str, tuple[int, str, Callable[[Yard], list[str]]]] = {
     "a truncated array": (66, "x.npy", lambda y: y.infer(y.file("x.npy", b"\x93NUMPY\x01\x00v\x00{'descr'"), model="vibration")),
     "an array of three channels": (66, "1 channels", lambda y: y.infer(array(y, np.zeros((99, 3))), model="vibration")),
     "a file that is nothing": (64, "x.xyz", lambda y: y.infer(y.file("x.xyz", b"x"))),
+    "a million threads": (64, "--threads", lambda y: y.infer(y.good / "pictures", "--threads", "1000000")),
     "no threads": (64, "--threads", lambda y: y.infer(y.good / "pictures", "--threads", "0")),
     "a threshold of NaN": (78, "threshold", lambda y: y.infer(y.good / "pictures", "--threshold", "nan")),
     "a frame of 3 PB": (78, "--size", lambda y: ["edgeinfer", "bench", str(y.good / "colours"), "--size", "9" * 8 + "x" + "9" * 8]),
@@ -348,30 +347,8 @@ def test_all_faults_of_a_configuration_are_listed_at_once(good: Path, tmp_path: 
 
 def test_the_adversarial_model_does_kill_a_runtime_that_loads_it(tmp_path: Path) -> None:
     """Or the case above would show nothing."""
+    pytest.importorskip("ai_edge_litert.interpreter", reason="it is LiteRT that this model kills")
     crashing_tflite(tmp_path / "crash.tflite")
     code = "import sys\nfrom ai_edge_litert.interpreter import Interpreter\nInterpreter(sys.argv[1]).allocate_tensors()"
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "crash.tflite")], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGSEGV
-
-
-@pytest.fixture
-def witness(tmp_path: Path) -> Iterator[Subscriber]:
-    """A real broker, and a subscriber that keeps what a daemon says; ``witness.port`` is where."""
-    with Broker(tmp_path / "broker", settings="max_queued_messages 100000") as broker:
-        subscriber = Subscriber(broker.port).ready()
-        yield subscriber
-        subscriber.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of eight MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -281,7 +281,7 @@ def test_several_faults_of_a_manifest_are_told_at_once(yard: Path) -> None:
     document["inputs"][0]["dtype"] = "int3"
     error = refused(manifested(document), yard)
     assert len(error.faults) == 3
-    assert [fault.where.rpartition(": ")[2] for fault in error.faults] == ["model", "inputs", "decoder"]
+    assert [fault.where.rpartition(": ")[2] for fault in error.faults] == ["model", "inputs[0].dtype", "decoder"]
 
 
 @pytest.mark.parametrize("labels", [b"\xff\xfe", b"red\n\nblue\n", b"red\x1b[2Jgreen\nblue\n", b"\n", b""])

@@ -171,7 +171,9 @@ def damaged(folder: Path, into: Path, rng: random.Random) -> Iterator[Path]:
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-import ai_edge_litert.interpreter, onnxruntime
+import onnxruntime
+try: import ai_edge_litert.interpreter
+except ImportError: import tflite_runtime.interpreter
 from edgeinfer.errors import ModelError
 from edgeinfer.model.backends import RuntimeOptions, open_session
 ends = {}

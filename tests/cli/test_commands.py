@@ -71,6 +71,24 @@ def test_infer_shows_results_and_saves_the_annotated_picture(folder: Path, tmp_p
     assert len(list((tmp_path / "several").glob("*.png"))) == 2
 
 
+def test_infer_goes_on_behind_a_broken_picture_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    """The other pictures' results are printed, the broken one is named on stderr, and the exit code says that one is missing."""
+    for name in ("a.png", "c.png"):
+        (tmp_path / name).write_bytes((folder / "red.png").read_bytes())
+    (tmp_path / "b.png").write_bytes(b"not a picture")
+    outcome = subprocess.run([sys.executable, "-m", "edgeinfer", "infer", str(folder / "colours"), str(tmp_path), "--json"],
+                             text=True, capture_output=True, check=False)
+    assert outcome.returncode == 66
+    assert len(json.loads(outcome.stdout)["results"]) == 2
+    assert "b.png" in outcome.stderr
+
+
+def test_check_finds_a_password_file_that_is_missing(folder: Path) -> None:
+    """What needs no broker is checked without one."""
+    sink = {"kind": "mqtt", "host": "127.0.0.1", "plain_text": True, "username": "u", "password_file": "nowhere"}
+    assert "sink.password: expected to read" in _run("check", _config(folder, {"kind": "images", "path": "pictures"}, sink=sink), code=78)
+
+
 def test_infer_prints_one_json_document(folder: Path) -> None:
     """--json: pictures and windows alike, nothing else on stdout."""
     document = json.loads(_run("infer", str(folder / "colours"), str(folder / "pictures"), "--json"))

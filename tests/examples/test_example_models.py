@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
+from tests import litert
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DIGITS, VIBRATION = EXAMPLES / "digits", EXAMPLES / "vibration"
 Box = tuple[float, float, float, float]  # left, top, right, bottom in fractions of the picture
@@ -34,9 +36,9 @@ class Reader:
     """digits.tflite as its recipe says it is to be used."""
 
     def __init__(self) -> None:
-        litert = pytest.importorskip("ai_edge_litert.interpreter")
+        runtime = litert.interpreter().Interpreter
         self.cv2 = pytest.importorskip("cv2")
-        self.interpreter = litert.Interpreter(model_path=str(DIGITS / "digits.tflite"), num_threads=1)
+        self.interpreter = runtime(model_path=str(DIGITS / "digits.tflite"), num_threads=1)
         self.interpreter.allocate_tensors()
         self.source = self.interpreter.get_input_details()[0]
         self.outputs = {detail["name"]: detail for detail in self.interpreter.get_output_details()}

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeinfer.outbox import Outbox
+from edgeinfer.errors import StorageError
+from edgeinfer.outbox import Outbox, OutboxOptions
 from tests.outboxes import balance, broken_disk, numbers, opened, options, put, rows
 
 
@@ -207,3 +208,14 @@ def test_no_committed_result_is_lost_when_the_process_is_killed(tmp_path: Path) 
         assert len(found) >= int(told[-1] if told else committed)
         committed = len(found)
     assert committed > 15
+
+
+@pytest.mark.parametrize("content", [b"root:x:0:0:root:/root:/bin/bash\n", b"SQLite format 4 of another kind", b"x"])
+def test_a_strangers_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    """A file that never was an outbox is not set aside as a corrupt one: StorageError, and not a byte of it has changed."""
+    path = tmp_path / "passwd"
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match="another program's file"):
+        Outbox(OutboxOptions(path=str(path))).open()
+    assert path.read_bytes() == content
+    assert [entry.name for entry in tmp_path.iterdir()] == ["passwd"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgeinfer.model.modelfile import describe
 from edgeinfer.model.protobuf import Reader
 from edgeinfer.model.tensor import Quantization
 from edgeinfer.model.tflite_schema import BUILTIN_OPERATORS, TENSOR_TYPES
+from tests import litert
 from tests.conftest import ROOT
 from tests.model.backends.edit import custom_operator, edit, tensor
 from tests.models import Op, Tensor, tiny_onnx, tiny_tflite, write_onnx
@@ -171,7 +173,7 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
 
 def test_names_of_the_schema_are_those_that_litert_brings() -> None:
     """The tables of names agree with the installed schema as far as both go."""
-    from ai_edge_litert import schema_py_generated as schema
+    schema = litert.schema()
 
     operators = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     assert all(operators.get(index, name) == name for index, name in enumerate(BUILTIN_OPERATORS))
@@ -201,3 +203,10 @@ def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(Reader("x").fields(memoryview(b"\x08\x01" * 100)))) == 100
     with pytest.raises(ModelError, match="at most 100 fields beside the weights"):
         list(Reader("x").fields(memoryview(b"\x08\x01" * 101)))
+
+
+def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    """What is no file is a ModelError at once."""
+    os.mkfifo(tmp_path / "model.tflite")
+    with pytest.raises(ModelError, match="something else than a file"):
+        describe(tmp_path / "model.tflite")

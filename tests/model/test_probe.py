@@ -166,7 +166,7 @@ def test_the_first_load_costs_and_the_next_does_not(tmp_path: Path) -> None:
     found = bundle_of(tiny_tflite(tmp_path / "m.tflite"), IMAGE, tmp_path / "b")
     verdict = trial(found, OPTIONS, tmp_path / "state")
     assert verdict.digest == found.digest
-    assert "LiteRT" in verdict.runs_on
+    assert "1 thread" in verdict.runs_on
     assert 0 < verdict.memory_bytes < 1 << 30
     assert remembered(tmp_path / "state", found.digest, runtime_versions(), OPTIONS) == verdict
     assert remembered(tmp_path / "state", found.digest, "edgeinfer 0.0.0", OPTIONS) is None

@@ -14,6 +14,9 @@ from edgeinfer.registry import Table, closest
 __all__ = ["BACKENDS", "FORMATS", "RuntimeOptions", "Session", "open_session"]
 
 
+MOST_THREADS = 256  # beyond, runtimes die of it
+
+
 class RuntimeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a session runs. ``accelerators`` are names of delegates (LiteRT) or execution providers (ONNX Runtime), tried in
     order; the CPU comes last by itself. With ``strict`` the absence of the first is an error, not a fallback."""
@@ -23,8 +26,8 @@ class RuntimeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"expected threads of at least 1, got {self.threads}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"expected threads from 1 to {MOST_THREADS}, got {self.threads}")
 
 
 class Session(Protocol):

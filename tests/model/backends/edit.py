@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests import litert
+
 
 def edit(path: Path, change: Callable[[Any, Any], None]) -> Path:
     """Rewrite the file after ``change(model, schema)`` has changed its object tree."""
     import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    schema = litert.schema()
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
     change(model, schema)

@@ -16,6 +16,7 @@ from edgeinfer.errors import ManifestError
 from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.preprocess.geometry import Geometry
 from edgeinfer.model.tensor import Array
+from tests import litert
 from tests.conftest import ROOT
 from tests.model.decoders.cases import tensor
 
@@ -88,7 +89,7 @@ def test_fastestdet_by_hand(fastestdet: type[Any], dtype: Any) -> None:
 @pytest.mark.zoo
 def test_mobilenet_sees_the_cat(zoo: Path) -> None:
     """MobileNet V2, uint8: Egyptian cat 0.82, tabby 0.11, tiger cat 0.04; the labels count the background as class 0."""
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = litert.interpreter()
     model = interpreter.Interpreter(str(zoo / "classify" / "mobilenet_v2_1.0_224_quant.tflite"))
     model.allocate_tensors()
     given, made = model.get_input_details()[0], model.get_output_details()[0]
