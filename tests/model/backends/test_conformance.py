@@ -119,10 +119,11 @@ def test_threads_are_those_asked_for(path: Path, format: str, threads: int) -> N
     assert _eventually(lambda: len(os.listdir("/proc/self/task")) == before)
 
 
-def test_no_threads_are_refused() -> None:
-    """Zero threads is no number of threads."""
-    with pytest.raises(ValueError, match="expected threads of at least 1, got 0"):
-        RuntimeOptions(threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 257])
+def test_no_threads_and_too_many_are_refused(threads: int) -> None:
+    """Zero threads is no number of threads, and a million of them kill a runtime."""
+    with pytest.raises(ValueError, match=f"expected threads from 1 to 256, got {threads}"):
+        RuntimeOptions(threads=threads)
 
 
 def test_invokes_leave_no_memory_behind(session: Session) -> None:
