@@ -74,9 +74,10 @@ def test_every_decoder_of_the_table_is_here() -> None:
 @pytest.mark.parametrize("name", DECODERS.entries)
 def test_the_constructor_is_the_protocols(name: str) -> None:
     """Same parameters, same order, same default."""
-    theirs = inspect.signature(DECODERS.load(name, "test").__init__).parameters
-    ours = inspect.signature(Decoder.__init__).parameters
-    assert [(p.name, p.default) for p in theirs.values()] == [(p.name, p.default) for p in ours.values()]
+    theirs = inspect.signature(DECODERS.load(name, "test")).parameters
+    expected = {"parameters": inspect.Parameter.empty, "outputs": inspect.Parameter.empty, "labels": inspect.Parameter.empty,
+                "inputs": inspect.Parameter.empty, "threshold": None}  # Python 3.10 hides a Protocol's own signature
+    assert {parameter.name: parameter.default for parameter in theirs.values()} == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
