@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgeinfer.model.decoders import DECODERS, Decoder
+from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.preprocess.geometry import Geometry
 from edgeinfer.model.result import Box, Label
 from edgeinfer.model.tensor import Array, TensorSpec
