@@ -133,7 +133,14 @@ class Link:
         except Exception as error:  # noqa: BLE001  the outermost place of this thread: paho's fault costs the connection
             self._reason = self._reason or f"{type(error).__name__} in the MQTT client: {error}"
         finally:
+            self._let_go()
             self._post(self._down())
+
+    def _let_go(self) -> None:
+        """Close what the client holds: the socket of a connection that we ended, and the pair that wakes paho's loop. paho
+        leaves both to the garbage collector, three descriptors for each try."""
+        if self._client is not None:
+            self._client._reset_sockets()  # what its own __del__ does
 
     def _connect_and_loop(self) -> None:
         self._client = client = self._make_client()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +198,22 @@ def test_a_broker_that_stops_and_starts_loses_nothing(tmp_path: Path, broker: Br
         broker.start()
         publish(sink, *range(200, 300))
         until(lambda: balance(sink)["acknowledged"] == 300, "all are acknowledged")
+
+
+def test_a_connection_that_we_end_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    """A broker that never answers is left again and again; our end is closed each time, not left to the garbage collector."""
+    gc.collect()
+    gc.disable()
+    accepted = []
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent, \
+                Running(tmp_path, silent.getsockname()[1], connect_timeout_s=0.2, first_retry_s=0.05, last_retry_s=0.1):
+            silent.settimeout(20)
+            accepted = [silent.accept()[0] for _ in range(3)]
+            before = len(os.listdir("/proc/self/fd"))
+            accepted += [silent.accept()[0] for _ in range(8)]
+            assert len(os.listdir("/proc/self/fd")) - before <= 8 + 3  # the eight accepted here, and a try under way
+    finally:
+        gc.enable()
+        for connection in accepted:
+            connection.close()

@@ -138,7 +138,7 @@ def test_invokes_leave_no_memory_behind(session: Session) -> None:
     frames(2000)  # free lists and the runtime's pools fill up first
     objects, resident = sys.getallocatedblocks(), _resident_bytes()
     frames(2000)
-    assert sys.getallocatedblocks() - objects < 50
+    assert sys.getallocatedblocks() - objects < 500  # one object a frame would be 2000; other threads of the test run make some
     assert _resident_bytes() - resident < 256 * 1024
 
 
