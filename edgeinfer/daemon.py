@@ -29,7 +29,7 @@ from edgeinfer.sinks import Sink
 
 __all__ = ["Daemon"]
 
-_TRIM_AFTER_S = 10.0  # by then every pipeline has run its first frames, or its camera is not there
+_TRIM_AFTER_S = 10.0  # at the latest: a camera that is not there is not waited for
 _DRAIN_S = 10.0
 
 
@@ -108,7 +108,7 @@ class Daemon:
             if now >= next_health:
                 self.publish_health()
                 next_health = now + self.config.health.interval_s
-            if not self._trimmed and now - self._started > _TRIM_AFTER_S:
+            if not self._trimmed and (self._all_infer() or now - self._started > _TRIM_AFTER_S):
                 self._trim()
             self._wake.wait(interval_s)
             self._wake.clear()
@@ -119,6 +119,9 @@ class Daemon:
         if len(progress) != len(self._progress) or all(map(operator.gt, progress, self._progress)):
             self._progress = progress
             notify.watchdog()
+
+    def _all_infer(self) -> bool:
+        return all(pipeline.inferred for pipeline in self.assembly.pipelines)
 
     def _trim(self) -> None:
         """Once, after the first frames: what set-up needed and the frame loop does not goes back to the system."""
