@@ -207,7 +207,7 @@ MANIFESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "NaN as scale": (lambda: RAW.replace(b'"scale": [', b'"scale": [NaN, '), "JSON"),
     "infinity as scale": (lambda: RAW.replace(b'"scale": [', b'"scale": [1e999, '), "JSON"),
     "100 000 brackets": (lambda: b"[" * 60_000, "JSON"),
-    "nesting in an unknown field": (lambda: b'{"edgeinfer":1,"x":' + b'{"a":' * 8000 + b"1" + b"}" * 8000 + b"}", "JSON"),
+    "nesting in an unknown field": (lambda: b'{"edgeinfer":1,"x":' + b'{"a":' * 8000 + b"1" + b"}" * 8000 + b"}", "manifest.json"),  # 3.13 parses it, and finds fields missing
     "an integer of 5000 digits": (lambda: RAW.replace(b'"sequence": 0', b'"sequence": ' + b"9" * 5000), ""),
     "a side of 300 digits": (lambda: stated(inputs=[{**QUANTIZED, "shape": [1, 10**300]}]), "shape"),
     "zero scale": (lambda: scaled(0.0), "above 0"),
