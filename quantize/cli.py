@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeinfer import __version__
-from edgeinfer.errors import ConfigError, EdgeinferError, Fault, UsageError
+from edgeinfer.errors import ConfigError, Fault, UsageError
+from edgeinfer.outermost import run_program
 
 if TYPE_CHECKING:
     from quantize.pack import Packed
@@ -199,17 +199,8 @@ def _tell(packed: Packed, out: Path, as_json: bool) -> None:
 
 
 def main() -> None:
-    """The entry point: one clear error and its exit code, never a traceback."""
-    try:
-        program(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(64)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except EdgeinferError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    """The entry point."""
+    run_program(program)
 
 
 if __name__ == "__main__":

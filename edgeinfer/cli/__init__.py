@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
 
 import click
 
 from edgeinfer import __version__
-from edgeinfer.errors import EdgeinferError
 from edgeinfer.log import set_up
+from edgeinfer.outermost import run_program
 
 __all__ = ["main"]
 
@@ -51,17 +50,5 @@ def program(verbose: bool) -> None:
 
 
 def main() -> None:
-    """The entry point: one clear error and its exit code, never a traceback."""
-    try:
-        program(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(64)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except EdgeinferError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    """The entry point."""
+    run_program(program)
