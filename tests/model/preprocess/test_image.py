@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tracemalloc
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.spec import ImageSpec
 from edgeinfer.model.tensor import TensorSpec
+from tests.growth import growth
 from tests.model.preprocess import reference
 from tests.model.preprocess.reference import (
     FORMATS,
@@ -155,17 +155,7 @@ def test_frames_leave_no_memory_behind(layout: Any, dtype: Any, pixel_format: An
     tensor, frame = image_tensor(spec, dtype), frame_from(1, FrameFormat(pixel_format, 48, 64))
     preprocess, out = build(spec, tensor, frame.format), np.empty(tensor.shape, tensor.dtype)
     preprocess.run(frame, out)
-    tracemalloc.start()
-    try:
-        for _ in range(10):
-            preprocess.run(frame, out)
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(1000):
-            preprocess.run(frame, out)
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < 1000  # a byte a frame would be more
+    assert growth(lambda: preprocess.run(frame, out)) < 1000  # a byte a frame would be more
 
 
 def test_the_bill_counts_what_is_held() -> None:
