@@ -1,14 +1,12 @@
-"""The command line. Each command is a file, imported only when it is called, so that ``--help`` is quick."""
+"""The command line."""
 
 from __future__ import annotations
-
-import importlib
 
 import click
 
 from edgeinfer import __version__
 from edgeinfer.log import set_up
-from edgeinfer.outermost import run_program
+from edgeinfer.outermost import Commands, run_program
 
 __all__ = ["main"]
 
@@ -24,24 +22,8 @@ _COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Finds a command's file when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"edgeinfer.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, package="edgeinfer.cli", table=_COMMANDS,
+             context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgeinfer")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 def program(verbose: bool) -> None:

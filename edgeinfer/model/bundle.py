@@ -1,7 +1,7 @@
 """The bundle: a model file and everything true about it. A folder at rest, one uncompressed tar (.eib) in transport.
 
     manifest.json    at most 64 KiB; names every other file with its size and SHA-256
-    manifest.sig     optional: Ed25519 over the raw bytes of manifest.json
+    manifest.sig     optional: a minisign signature (Ed25519) of manifest.json
     the model file, labels, probe frames
 
 Order of trust: cap the size, verify the signature, parse, check names, sizes and digests; only then is a file in its place.
@@ -27,7 +27,7 @@ from edgeinfer.errors import BundleError, DataError, Fault, ManifestError, Stora
 from edgeinfer.model.archive import Entry, entries, write_entries
 from edgeinfer.model.consistency import MANIFEST, SIGNATURE, is_member_name
 from edgeinfer.model.manifest import MAX_BYTES, Manifest, Member, parse, serialise
-from edgeinfer.model.signature import SIGNATURE_BYTES, Trust
+from edgeinfer.model.signature import MOST_SIGNATURE_BYTES, PublicKey, Trust
 from edgeinfer.model.signature import verify as verify_signature
 
 __all__ = ["Bundle", "lines", "open_model", "pack", "read", "sha256", "unpack", "write"]
@@ -58,7 +58,7 @@ class Bundle:
         return self.trust == "verified"
 
 
-def open_model(path: Path, cache: Path, keys: Sequence[bytes] = ()) -> Bundle:
+def open_model(path: Path, cache: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
     """The bundle at ``path``: a folder as it is, an .eib unpacked into a folder of its own below ``cache`` (once).
 
     Raises UsageError for anything else, and what ``read`` and ``unpack`` raise.
@@ -80,10 +80,10 @@ def open_model(path: Path, cache: Path, keys: Sequence[bytes] = ()) -> Bundle:
     return unpack(path, folder, keys=keys)
 
 
-def read(folder: Path, *, verify: bool = True, keys: Sequence[bytes] = ()) -> Bundle:
+def read(folder: Path, *, verify: bool = True, keys: Sequence[PublicKey] = ()) -> Bundle:
     """The bundle in ``folder``. Without ``verify`` no digest is computed, only names and sizes are checked.
 
-    ``keys``: raw Ed25519 public keys; with any given the bundle must be signed by one. Raises ManifestError and BundleError
+    ``keys``: those that this device trusts; with any given the bundle must be signed by one. Raises ManifestError and BundleError
     (every fault at once), UnavailableError where the signature cannot be checked.
     """
     if not folder.is_dir():
@@ -91,10 +91,10 @@ def read(folder: Path, *, verify: bool = True, keys: Sequence[bytes] = ()) -> Bu
     return _read(folder, folder.name, verify, keys)
 
 
-def _read(folder: Path, where: str, digests: bool, keys: Sequence[bytes]) -> Bundle:
+def _read(folder: Path, where: str, digests: bool, keys: Sequence[PublicKey]) -> Bundle:
     raw = _content(folder / MANIFEST, MAX_BYTES, f"{where}/{MANIFEST}")
     signed = os.path.lexists(folder / SIGNATURE)
-    signature = _content(folder / SIGNATURE, SIGNATURE_BYTES, f"{where}/{SIGNATURE}") if signed else None
+    signature = _content(folder / SIGNATURE, MOST_SIGNATURE_BYTES, f"{where}/{SIGNATURE}") if signed else None
     trust = verify_signature(raw, signature, keys, f"{where}/{SIGNATURE}")
     manifest, document = parse(raw, f"{where}/{MANIFEST}")
     faults = [*_strangers(folder, manifest, where), *_damage(folder, manifest, digests, where)]
@@ -142,7 +142,7 @@ def pack(folder: Path, target: Path) -> Bundle:
     return bundle
 
 
-def unpack(eib: Path, into: Path, *, max_bytes: int = MOST_BYTES, keys: Sequence[bytes] = ()) -> Bundle:
+def unpack(eib: Path, into: Path, *, max_bytes: int = MOST_BYTES, keys: Sequence[PublicKey] = ()) -> Bundle:
     """The bundle in the file ``eib``, as the folder ``into``, complete or not at all; a bundle that was there is replaced.
 
     Each member is checked before its first byte is written: a regular file, named by the manifest, of the stated size; its
@@ -155,7 +155,7 @@ def unpack(eib: Path, into: Path, *, max_bytes: int = MOST_BYTES, keys: Sequence
         second = next(members, None)
         signature = None
         if second is not None and second.name == SIGNATURE:
-            signature, second = _small(second, SIGNATURE_BYTES, where), None
+            signature, second = _small(second, MOST_SIGNATURE_BYTES, where), None
         verify_signature(raw, signature, keys, f"{where}: {SIGNATURE}")
         manifest, _ = parse(raw, f"{where}: {MANIFEST}")
         total = sum(member.bytes for member in manifest.files.values())
