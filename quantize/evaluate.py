@@ -1,0 +1,162 @@
+"""The float model and its INT8 files on the same samples, in the engine that the device runs: who answers how well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.errors import DataError
+from edgeinfer.model.result import Classes
+from edgeinfer.model.tensor import Array
+from quantize.compare import OutputParity, Parity
+from quantize.dataset.labels import ClassLabel, Label
+from quantize.dataset.samples import Dataset, Sample
+from quantize.metrics import Figure, drop
+from quantize.metrics.classification import Agreement
+from quantize.progress import Progress
+from quantize.scores import Scores
+from quantize.subject import Answer, Subject
+
+__all__ = ["Evaluation", "Standing", "Worst", "evaluate"]
+
+_KEPT = 12  # worst samples
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one subject did. ``drops``: what it lost against the float model, of each metric with labels; empty for float."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    drops: tuple[Figure, ...]
+    latency: dict[str, Any]
+    bytes: int
+    runs_on: str
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A sample on which INT8 differs most from float: ``answers`` by title, in words."""
+
+    sample: str
+    index: int
+    sqnr_db: float
+    answers: dict[str, str]
+    truth: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``standings``: float first. ``parity``: between the INT8 files where there are two. ``worst``: first the worst."""
+
+    standings: tuple[Standing, ...]
+    parity: Parity | None
+    worst: tuple[Worst, ...]
+    samples: int
+    labelled: bool
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def evaluate(reference: Subject, others: Sequence[Subject], data: Dataset, progress: Progress,
+             labels: Sequence[str] = ()) -> Evaluation:
+    """All of ``data`` through all subjects. Raises ModelError, DataError (labels that do not go with the decoder)."""
+    subjects = [reference, *others]
+    scores = [Scores() for _ in subjects]
+    tally = _ParityTally(others)
+    worst: list[Worst] = []
+    count = 0
+    for sample in progress.count(data.samples(), len(data), "samples"):
+        answers = [subject.answer(sample) for subject in subjects]
+        for one, answer in zip(scores, answers, strict=True):
+            one.add(sample.label, answers[0], answer)
+        tally.add(answers[1:])
+        if others:
+            worst = _keep(worst, _worst(sample, subjects, answers, labels))
+        count += 1
+    if not count:
+        raise DataError(str(data.path), "samples to judge on", "none", "--calibrate every:4 leaves three quarters of them")
+    standings = tuple(_standing(subject, one, scores[0]) for subject, one in zip(subjects, scores, strict=True))
+    return Evaluation(standings, tally.result(), tuple(worst), count, bool(scores[0].true), dict(data.unreadable))
+
+
+def _standing(subject: Subject, scores: Scores, reference: Scores) -> Standing:
+    drops: list[Figure] = []
+    if scores is not reference:
+        for one, other in zip(reference.true, scores.true, strict=True):
+            try:
+                drops.append(drop(one, other))
+            except DataError:  # as in Scores.figures
+                continue
+    return Standing(subject.title, tuple(scores.figures()), tuple(drops), subject.latency(), subject.bytes, subject.runs_on)
+
+
+def _keep(worst: list[Worst], one: Worst) -> list[Worst]:
+    return sorted([*worst, one], key=lambda item: (item.sqnr_db, item.index))[:_KEPT]
+
+
+def _worst(sample: Sample, subjects: Sequence[Subject], answers: Sequence[Answer], labels: Sequence[str]) -> Worst:
+    float_outputs = answers[0].outputs
+    ratios = [_ratio(float_outputs, answer.outputs) for answer in answers[1:]]
+    said = {subject.title: _words(answer) for subject, answer in zip(subjects, answers, strict=True)}
+    return Worst(sample.name, sample.index, min(ratios), said, _truth(sample.label, labels))
+
+
+def _ratio(true: dict[str, Array], got: dict[str, Array]) -> float:
+    signal = sum(float(np.square(array.astype(np.float64)).sum()) for array in true.values())
+    noise = sum(float(np.square(array.astype(np.float64) - got[name]).sum()) for name, array in true.items())
+    return float(10 * np.log10(signal / noise)) if signal > 0 and noise > 0 else 200.0
+
+
+def _words(answer: Answer) -> str:
+    """The answer as a person reads it."""
+    if isinstance(answer.result, Classes) and answer.result.count:
+        best = answer.result.rows[0]
+        return f"{best.label} {best.score:.2f}"
+    state = answer.result.state()
+    if state:
+        return state
+    flat = np.ravel(next(iter(answer.outputs.values())))
+    return f"class {int(flat.argmax())}" if 1 < flat.size <= 4096 else f"{float(flat[0]):.4g}"
+
+
+def _truth(label: Label | None, labels: Sequence[str]) -> str:
+    if not isinstance(label, ClassLabel):
+        return ""
+    return label.name or (labels[label.index] if 0 <= label.index < len(labels) else str(label.index))
+
+
+class _ParityTally:
+    """Differences between the outputs of the first two INT8 subjects, in steps of the second's (TFLite's) grid, or the
+    first's where that one is float."""
+
+    def __init__(self, others: Sequence[Subject]) -> None:
+        self._pair = list(others[:2]) if len(others) == 2 else []
+        self._agreement = Agreement()
+        self._steps: dict[str, list[float]] = {}
+        self._samples = 0
+
+    def add(self, answers: Sequence[Answer]) -> None:
+        if not self._pair:
+            return
+        self._samples += 1
+        first, second = (answer.outputs for answer in answers)
+        for name, array in first.items():
+            scale = self._pair[1].scale(name) or self._pair[0].scale(name) or 1.0
+            steps = np.abs(array.astype(np.float64) - second[name]) / scale
+            largest, total, same, size = self._steps.setdefault(name, [0.0, 0.0, 0.0, 0.0])
+            self._steps[name] = [max(largest, float(steps.max())), total + float(steps.sum()),
+                                 same + float((steps < 0.5).sum()), size + steps.size]
+        flat = [np.ravel(next(iter(outputs.values()))) for outputs in (first, second)]
+        if len(first) == 1 and flat[0].size > 1:
+            self._agreement.add(*flat)
+
+    def result(self) -> Parity | None:
+        if not self._pair or not self._samples:
+            return None
+        outputs = tuple(OutputParity(name=name, max_lsb=round(largest, 3), mean_lsb=total / size, identical=same / size)
+                        for name, (largest, total, same, size) in self._steps.items())
+        agreement = self._agreement.result() if self._agreement.count else None
+        return Parity(samples=self._samples, outputs=outputs, agreement=agreement)

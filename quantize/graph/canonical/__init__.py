@@ -1,0 +1,28 @@
+"""Operators of any operator set in the one form that ``quantize.graph`` describes: one rule for each operator.
+
+An operator without a rule stays as it is; writers say that they do not know it.
+"""
+
+from __future__ import annotations
+
+from quantize.graph import Graph
+from quantize.graph.canonical import arithmetic, matrices, moves, normalization, reductions, resizing, windows
+from quantize.graph.canonical.rewrite import Rewrite, Rule
+
+__all__ = ["canonical"]
+
+_RULES: dict[str, Rule] = {**arithmetic.RULES, **matrices.RULES, **moves.RULES, **normalization.RULES, **reductions.RULES,
+                           **resizing.RULES, **windows.RULES}
+
+
+def canonical(graph: Graph, opset: int, where: str) -> Graph:
+    """``graph``, whose nodes mean what operator set ``opset`` says, in canonical form. Raises ModelError with ``where``."""
+    rewrite = Rewrite(graph, opset, where)
+    for node in graph.nodes:
+        rule = _RULES.get(node.op)
+        rewrite.resolve(node)
+        if rule:
+            rule(rewrite, node)
+        else:
+            rewrite.nodes.append(node)
+    return rewrite.finish()

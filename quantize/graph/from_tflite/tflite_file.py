@@ -1,0 +1,122 @@
+"""The parts of a .tflite that a translation needs, out of the schema's generated classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeinfer.errors import ModelError, UnavailableError
+from edgeinfer.model.tensor import Array
+from edgeinfer.model.tflite_schema import BUILTIN_OPERATORS, CUSTOM, TENSOR_TYPES
+from quantize.graph.from_tflite.translation import Operator
+
+__all__ = ["TFLiteFile"]
+
+_ARRAYS = ("float32", "float16", "int32", "uint8", "int64", "bool", "int16", "int8", "float64", "uint32", "uint16", "uint64")
+
+
+class TFLiteFile:
+    """The first subgraph of a file, which is the one that runs. Tensors are numbered as in the file.
+
+    Raises ModelError for a file that is damaged, UnavailableError without ai-edge-litert.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert import schema_py_generated as schema
+        except ImportError as error:
+            raise UnavailableError(path.name, "ai-edge-litert, whose schema reads .tflite", str(error),
+                                   "pip install 'edgeinfer[quantize]'") from error
+        self.name = path.name
+        self._content = path.read_bytes()
+        try:
+            self._model = schema.ModelT.InitFromPackedBuf(self._content, 0)
+            graph = self._model.subgraphs[0]
+            self._tensors = graph.tensors
+            self.inputs, self.outputs = [int(index) for index in graph.inputs], [int(index) for index in graph.outputs]
+            self.operators = [self._operator(operator) for operator in graph.operators or []]
+        except Exception as error:  # generated code raises whatever the bytes make it run into
+            raise ModelError(path.name, "a whole TFLite flatbuffer", f"{type(error).__name__}: {error}",
+                             "copy the model file anew: it is damaged") from error
+
+    def names(self) -> list[str]:
+        """A name for each tensor: the file's, with a number after it where another has it too. Inputs and outputs first."""
+        names = [""] * len(self._tensors)
+        taken: set[str] = set()
+        for index in dict.fromkeys([*self.inputs, *self.outputs, *range(len(names))]):
+            stated = self._tensors[index].name or b""
+            name = stated.decode("utf-8", "replace") or f"tensor_{index}"
+            names[index] = name if name not in taken else f"{name}#{index}"
+            taken.add(names[index])
+        return names
+
+    def dtype(self, index: int) -> str:
+        kind = self._tensors[index].type
+        return TENSOR_TYPES[kind] if 0 <= kind < len(TENSOR_TYPES) else f"type {kind}"
+
+    def refuse_integers(self) -> None:
+        """Raises ModelError for a file that is quantised already, in its weights or throughout, or pruned."""
+        for tensor in self._tensors:
+            kind, quantization = TENSOR_TYPES[tensor.type], tensor.quantization
+            scales = quantization.scale if quantization is not None else None
+            if kind not in ("float32", "float16") and scales is not None and len(scales):
+                raise ModelError(f"{self.name}: tensor '{(tensor.name or b'').decode('utf-8', 'replace')}'",
+                                 "a float model", f"one that is already quantised ({kind})",
+                                 "give the float model: the converter's output without its optimizations")
+            if tensor.sparsity is not None:
+                raise ModelError(self.name, "weights that are all there", "sparse ones", "convert it without sparsity")
+
+    def constants(self) -> dict[int, Array]:
+        """The tensors whose values are in the file. Raises ModelError where they are fewer or more than the shape says, and
+        for weights that are no numbers."""
+        found: dict[int, Array] = {}
+        for index, tensor in enumerate(self._tensors):
+            data, kind = self._data(tensor.buffer), self.dtype(index)
+            if data is None or kind not in _ARRAYS:
+                continue
+            shape = tuple(int(side) for side in (() if tensor.shape is None else tensor.shape))
+            array = np.frombuffer(data, kind) if len(data) % np.dtype(kind).itemsize == 0 else np.zeros(0)
+            if array.size != int(np.prod(shape)) or min(shape, default=0) < 0:
+                raise ModelError(f"{self.name}: tensor {index}", f"{kind} of shape {list(shape)}", f"{len(data)} bytes",
+                                 "copy the model file anew: it is damaged")
+            if array.dtype.kind == "f" and np.isnan(array).any():
+                raise ModelError(f"{self.name}: tensor {index}", "weights that are numbers", "NaN among them",
+                                 "take the weights of before the training diverged")
+            found[index] = array.reshape(shape)
+        return found
+
+    def reaches(self, index: int, wanted: Collection[str], through: Collection[str]) -> bool:
+        """Whether a tensor goes to an operator of ``wanted`` by way of none but those in ``through``."""
+        seen, left = {index}, [index]
+        while left:
+            tensor = left.pop()
+            for operator in self.operators:
+                if tensor not in operator.inputs:
+                    continue
+                if operator.name in wanted:
+                    return True
+                if operator.name in through:
+                    left.extend(output for output in operator.outputs if output not in seen)
+                    seen.update(operator.outputs)
+        return False
+
+    def _data(self, buffer: int) -> Any:
+        entry = self._model.buffers[buffer]
+        if entry.data is not None and len(entry.data):
+            return np.asarray(entry.data, np.uint8).tobytes()
+        if entry.offset and entry.offset > 1:  # a file over 2 GB has its weights behind the flatbuffer
+            return self._content[entry.offset:entry.offset + entry.size]
+        return None
+
+    def _operator(self, operator: Any) -> Operator:
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        custom = number == CUSTOM
+        known = BUILTIN_OPERATORS[number] if number < len(BUILTIN_OPERATORS) else f"BUILTIN_{number}"
+        return Operator((code.customCode or b"unnamed").decode("utf-8", "replace") if custom else known,
+                        [int(index) for index in operator.inputs], [int(index) for index in operator.outputs],
+                        operator.builtinOptions,
+                        b"" if operator.customOptions is None else bytes(bytearray(operator.customOptions)), custom)

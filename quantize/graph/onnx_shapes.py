@@ -1,0 +1,244 @@
+"""From an ONNX protobuf to a graph whose sides are all numbers and in which everything that is constant is a constant.
+
+One pass in the order of the nodes. With the sides of the inputs fixed, ``Shape`` of any value is a constant, so is what
+depends on it, and so are the sizes that Reshape, Slice or Resize take: the shape arithmetic of exporters goes away. Shapes
+come from the operators' own inference rules (onnx.shape_inference); where these are silent the one node is run. float16,
+bfloat16 and float64 become float32 throughout. Nodes keep the operator set of the file; ``canonical`` evens that out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edgeinfer.model.tensor import Array
+from quantize.graph import Graph, Node
+from quantize.graph.execute import run_model
+from quantize.graph.onnx_loading import node_name, opset_of, refuse
+
+__all__ = ["with_shapes"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_FLOATS = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+_DTYPES = {"to", "dtype"}  # attributes that hold a type
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+_BY_DATA = {"NonZero", "NonMaxSuppression", "Unique", "Compress"}  # the size of what they make depends on the numbers
+_SIZES = {"Reshape", "Expand", "Slice", "Tile", "Range", "Resize", "Upsample", "TopK", "Pad", "ConstantOfShape", "OneHot",
+          "Squeeze", "Unsqueeze", "Split", "CenterCropPad", "MaxUnpool", "Col2Im", "AffineGrid", "BlackmanWindow"}
+_KNOWN_UP_TO = 4096  # numbers of a constant that inference rules look at; sizes and axes, never weights
+_DATA_HINT = "export the model up to this node (for a detector: without NMS) and do the rest outside it"
+
+
+def with_shapes(model: ModelProto, where: str, shapes: Shapes) -> Graph:
+    """The graph of ``model`` as its file has it, constants folded. ``shapes``: sides of inputs by name, where the file leaves
+    them open. Raises ModelError with ``where`` (the file's name) and the node or input."""
+    return _Pass(model, where, shapes).graph
+
+
+class _Pass:
+    def __init__(self, model: ModelProto, where: str, shapes: Shapes) -> None:
+        self._where = where
+        self._opset = opset_of(model, where)
+        self._opsets = [helper.make_opsetid("", self._opset)]
+        proto = model.graph
+        self.graph = Graph(proto.name or "graph", [], [value.name for value in proto.output], [], {}, {}, {})
+        for tensor in proto.initializer:
+            self._constant(tensor.name, _float32(_array(tensor, where)))
+        for value in proto.sparse_initializer:
+            refuse(f"{where}: '{value.values.name}'", "dense weights", "sparse ones", "export the model with dense weights")
+        self._inputs([value for value in proto.input if value.name not in self.graph.constants], shapes)
+        for node in proto.node:
+            self._node(node)
+        for name in self.graph.outputs:
+            if name not in self.graph.shapes:
+                refuse(f"{where}: output '{name}'", "an output that a node makes", "none does", "export the model again")
+        self.graph.remove_unused()
+
+    def _inputs(self, values: Sequence[Any], shapes: Shapes) -> None:
+        for name in sorted(set(shapes) - {value.name for value in values}):
+            known = ", ".join(value.name for value in values)
+            refuse(f"{self._where}: --shape {name}", f"the name of an input ({known})", f"'{name}'",
+                   f"--shape {values[0].name}=1,3,224,224" if values else "")
+        for value in values:
+            if not value.type.HasField("tensor_type") or value.type.tensor_type.elem_type == TensorProto.STRING:
+                refuse(f"{self._where}: input '{value.name}'", "a tensor of numbers", "another kind of value",
+                       "export the model with tensors as inputs only")
+            kind = value.type.tensor_type
+            dtype = np.dtype(helper.tensor_dtype_to_np_dtype(_wide(kind.elem_type)))
+            self.graph.inputs.append(value.name)
+            self.graph.shapes[value.name] = self._sides(value.name, kind, shapes.get(value.name))
+            self.graph.dtypes[value.name] = dtype.name
+
+    def _sides(self, name: str, kind: Any, given: tuple[int, ...] | None) -> tuple[int, ...]:
+        sides = [side.dim_value if side.HasField("dim_value") and side.dim_value > 0 else None for side in kind.shape.dim]
+        text = ",".join(str(side or (1 if place == 0 else side_name(kind.shape.dim[place])))
+                        for place, side in enumerate(sides))
+        where = f"{self._where}: input '{name}'"
+        if given is not None:
+            fits = not kind.HasField("shape") or (len(given) == len(sides) and all(
+                side in (None, wanted) for side, wanted in zip(sides, given, strict=True)))
+            if not fits or any(side < 1 for side in given):
+                refuse(where, f"sides that fit {text}", ",".join(map(str, given)), "give --shape only for sides that the file leaves open")
+            return tuple(given)
+        if not kind.HasField("shape"):
+            refuse(where, "an input of known rank", "one without a shape", f"say it: --shape {name}=1,3,224,224")
+        if sides and sides[0] is None:
+            sides[0] = 1  # the batch
+        if None in sides:
+            example = ",".join(str(side or 224) for side in sides)
+            refuse(where, "fixed sides", text, f"say them, for example: --shape {name}={example}")
+        return tuple(side for side in sides if side)
+
+    def _node(self, proto: NodeProto) -> None:
+        graph = self.graph
+        node = _widened(proto)
+        for name in node.input:
+            if name and name not in graph.shapes:
+                refuse(f"{self._where}: {node_name(node)}", "inputs that come before it", f"'{name}', which nothing makes",
+                       "check the model with onnx.checker, and export it again")
+        inputs = [name for name in node.input if name]
+        if node.op_type == "Constant":
+            self._constant(node.output[0], _float32(self._constant_value(node)))
+        elif node.op_type in ("Shape", "Size"):
+            self._shape(node)
+        elif all(name in graph.constants for name in inputs) and node.op_type not in _RANDOM:
+            for name, array in zip(node.output, self._run(node), strict=True):
+                if name:
+                    self._constant(name, _float32(array))
+        else:
+            self._append(node)
+
+    def _append(self, proto: NodeProto) -> None:
+        types = self._types(proto)
+        while proto.output and not proto.output[-1]:
+            del proto.output[-1]
+        attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
+        node = Node(proto.op_type, list(proto.input), list(proto.output), attributes)
+        for place, (name, (shape, dtype)) in enumerate(zip(node.outputs, types, strict=False)):
+            if 0 in shape and name:
+                refuse(f"{self._where}: {node_name(proto)}", "values that hold numbers", f"an empty one of the sides {shape}", _DATA_HINT)
+            node.outputs[place] = self.graph.add_value(name or f"{proto.op_type}_unused", shape, dtype)
+        while node.inputs and not node.inputs[-1]:
+            del node.inputs[-1]
+        self.graph.nodes.append(node)
+
+    def _types(self, node: NodeProto) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and dtype of each output."""
+        place = f"{self._where}: {node_name(node)}"
+        if node.op_type in _BY_DATA:
+            refuse(place, "sizes that do not depend on data", f"{node.op_type}, whose output has any size", _DATA_HINT)
+        inferred = self._inferred(node, place)
+        found: list[tuple[tuple[int, ...], str]] = []
+        for name in node.output:
+            kind = inferred[name].tensor_type if name in inferred else None
+            if kind is None or not kind.HasField("shape") or not all(side.HasField("dim_value") for side in kind.shape.dim):
+                return self._ran(node, place)
+            shape = tuple(side.dim_value for side in kind.shape.dim)
+            found.append((shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name))
+        return found
+
+    def _inferred(self, node: NodeProto, place: str) -> dict[str, Any]:
+        graph = self.graph
+        names = [name for name in dict.fromkeys(node.input) if name]
+        types = {name: helper.make_tensor_type_proto(_elem_type(graph.dtypes[name]), graph.shapes[name]) for name in names}
+        small = {name: numpy_helper.from_array(graph.constants[name], name) for name in names
+                 if name in graph.constants and graph.constants[name].size <= _KNOWN_UP_TO}
+        try:
+            return onnx.shape_inference.infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, self._opset), node, types, small, opset_imports=self._opsets, ir_version=10)
+        except onnx.shape_inference.InferenceError as error:
+            refuse(place, "inputs that fit the operator", " ".join(str(error).split())[:300],
+                   "check the model with onnx.checker, and --shape if you gave it")
+
+    def _ran(self, node: NodeProto, place: str) -> list[tuple[tuple[int, ...], str]]:
+        if node.op_type in _SIZES and any(name and name not in self.graph.constants for name in node.input[1:]):
+            refuse(place, "sizes that do not depend on data", f"{node.op_type} by a size that is computed from data", _DATA_HINT)
+        return [(tuple(array.shape), array.dtype.name) if name else ((), "float32")
+                for name, array in zip(node.output, self._run(node), strict=True)]
+
+    def _run(self, node: NodeProto) -> list[Array]:
+        """What the one node makes, of its constants and of zeros in place of what varies; an empty array for no output."""
+        graph, names = self.graph, [name for name in dict.fromkeys(node.input) if name]
+        arrays = {name: graph.constants.get(name, np.zeros(graph.shapes[name], graph.dtypes[name])) for name in names}
+        values = [helper.make_tensor_value_info(name, _elem_type(array.dtype.name), array.shape) for name, array in arrays.items()]
+        wanted = [name for name in node.output if name]
+        proto = helper.make_graph([node], "one node", values, [onnx.ValueInfoProto(name=name) for name in wanted])
+        made = run_model(helper.make_model(proto, opset_imports=self._opsets, ir_version=10), arrays, wanted,
+                         f"{self._where}: {node_name(node)}")
+        return [made[name] if name else np.zeros(0, np.float32) for name in node.output]
+
+    def _constant(self, name: str, array: Array) -> None:
+        self.graph.constants[name] = array
+        self.graph.shapes[name], self.graph.dtypes[name] = tuple(array.shape), array.dtype.name
+
+    def _constant_value(self, node: NodeProto) -> Array:
+        attribute = node.attribute[0]
+        value = _value(attribute)
+        if isinstance(value, np.ndarray):
+            return value
+        if attribute.name.startswith(("value_int", "value_float")):
+            return np.array(value, np.int64 if "int" in attribute.name else np.float32)
+        refuse(f"{self._where}: {node_name(node)}", "a dense constant of numbers", f"a {attribute.name}", "export the model again")
+
+    def _shape(self, node: NodeProto) -> None:
+        shape = self.graph.shapes[node.input[0]]
+        if node.op_type == "Size":
+            self._constant(node.output[0], np.array(int(np.prod(shape, dtype=np.int64))))
+            return
+        limits = {attribute.name: attribute.i for attribute in node.attribute}
+        start, end = limits.get("start", 0), limits.get("end", len(shape))
+        self._constant(node.output[0], np.array(shape[start:end], np.int64))
+
+
+def side_name(side: Any) -> str:
+    """The name of an open side, or a question mark."""
+    return str(side.dim_param or "?")
+
+
+def _wide(elem_type: int) -> int:
+    return int(TensorProto.FLOAT) if elem_type in _FLOATS else elem_type
+
+
+def _elem_type(dtype: str) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _widened(proto: NodeProto) -> NodeProto:
+    """A copy of a node that makes float32 where it made float16, bfloat16 or float64."""
+    node = NodeProto()
+    node.CopyFrom(proto)
+    for attribute in node.attribute:
+        if attribute.name in _DTYPES and attribute.type == onnx.AttributeProto.INT:
+            attribute.i = _wide(attribute.i)
+        if attribute.HasField("t") and attribute.t.data_type in _FLOATS:
+            attribute.t.CopyFrom(numpy_helper.from_array(_float32(numpy_helper.to_array(attribute.t))))
+    return node
+
+
+def _float32(array: Array) -> Array:
+    wide = array.dtype.name in ("float16", "bfloat16", "float64")
+    return np.ascontiguousarray(array, np.float32 if wide else array.dtype).reshape(array.shape)
+
+
+def _array(tensor: TensorProto, where: str) -> Array:
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError) as error:
+        refuse(f"{where}: '{tensor.name}'", f"weights of the sides {tuple(tensor.dims)}", " ".join(str(error).split())[:200],
+               "copy the file again and compare its size with the original")
+
+
+def _value(attribute: Any) -> Any:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, TensorProto):
+        return np.asarray(numpy_helper.to_array(value))
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, list | tuple) or hasattr(value, "append"):
+        return [entry.decode(errors="replace") if isinstance(entry, bytes) else entry for entry in value]
+    return value
