@@ -26,7 +26,7 @@ Run = Callable[[Feeds], Mapping[str, Array]]  # one sample through a model: real
 
 
 class Value(NamedTuple):
-    """A tensor to compare: the operator that makes it ("Input" for an input), and its grid, None where INT8 keeps it float."""
+    """A tensor to compare: the operator that makes it ("Input" for an input), its grid (None where INT8 keeps it float)."""
 
     name: str
     op: str
@@ -85,7 +85,8 @@ def compare(reference: Run, quantized: Run, samples: Iterable[Feeds], values: Se
     """Each of ``values`` in the float model (``reference``) and the INT8 model, in the order given.
 
     Both are called once with each sample and return at least ``values`` by name, INT8's dequantised. Raises DataError when
-    there is no sample, ModelError when a model does not return a value or returns another shape.
+    there is no sample, ModelError when a model does not return a value or returns another shape or
+    values that are not finite.
     """
     tallies = [_Tally(value) for value in values]
     count = 0
@@ -119,9 +120,9 @@ def parity(first: Run, second: Run, samples: Iterable[Feeds], scales: Mapping[st
         count += 1
     if not count:
         raise DataError("parity", "at least one sample", "none")
-    outputs = [OutputParity(name=name, max_lsb=round(largest[name], 3), mean_lsb=round(total[name] / max(size[name], 1.0), 6),
-                            identical=equal[name] / max(size[name], 1.0)) for name in scales]
-    return Parity(samples=count, outputs=tuple(outputs), agreement=agreement.result() if scores is not None else None)
+    outputs = tuple(OutputParity(name=name, max_lsb=round(largest[name], 3), identical=equal[name] / max(size[name], 1.0),
+                                 mean_lsb=round(total[name] / max(size[name], 1.0), 6)) for name in scales)
+    return Parity(samples=count, outputs=outputs, agreement=agreement.result() if scores is not None else None)
 
 
 def _pair(name: str, expected: Mapping[str, Array], got: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -152,6 +153,9 @@ class _Tally:
             return
         true, answer = np.ravel(expected).astype(np.float64), np.ravel(got).astype(np.float64)
         error = true - answer
+        if not np.isfinite(error).all():
+            raise ModelError(f"tensor '{self.value.name}'", "finite values in both models", "infinity or NaN in one of them",
+                             "see which samples and layers make them before you quantise: INT8 cannot hold them")
         self._signal += float(true @ true)
         self._energy += float(answer @ answer)
         self._cross += float(true @ answer)

@@ -34,7 +34,7 @@ from quantize import onnx_shape, tflite_metadata, ultralytics
 from quantize.facts import Facts, Learnt
 from quantize.preprocessing import deduce
 
-__all__ = ["Given", "Packed", "learn", "pack"]
+__all__ = ["Given", "Packed", "Proof", "learn", "pack"]
 
 _TASKS = {"yolo": "detect", "ssd": "detect"}  # any other decoder's task has its own name
 _LABELS = "labels.txt"
@@ -59,6 +59,15 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     override: bool = False
 
 
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes into the manifest of a model that the toolkit quantised: its accuracy, how it came to be, and the ranges of
+    its inputs while it was calibrated."""
+
+    accuracy: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class Packed:
     """The bundle as it was written, and the facts in it with their origins."""
@@ -67,10 +76,11 @@ class Packed:
     facts: Facts
 
 
-def pack(model: Path, out: Path, given: Given) -> Packed:
+def pack(model: Path, out: Path, given: Given, proof: Proof = Proof()) -> Packed:  # noqa: B008  frozen
     """Write a bundle of ``model`` to ``out``: one file where it ends in .eib, else a folder.
 
-    Raises ManifestError that lists all faults found, ModelError, UnavailableError (no runtime), UsageError, StorageError.
+    ``proof``: what the toolkit measured. Raises ManifestError that lists all faults found, ModelError, UnavailableError (no
+    runtime), UsageError, StorageError.
     """
     with tempfile.TemporaryDirectory(prefix="quantize-pack-") as scratch:
         path = _fixed(model, given, Path(scratch))
@@ -78,9 +88,15 @@ def pack(model: Path, out: Path, given: Given) -> Packed:
         session = open_session(path, file.format, RuntimeOptions())
         try:
             manifest, members, facts = _assemble(path, file, session, given)
+            manifest = _proven(manifest, proof)
         finally:
             session.close()
         return Packed(_written(manifest, members, out, Path(scratch)), facts)
+
+
+def _proven(manifest: Manifest, proof: Proof) -> Manifest:
+    return msgspec.structs.replace(manifest, accuracy=proof.accuracy, calibration=proof.calibration,
+                                   provenance={**manifest.provenance, **proof.provenance})
 
 
 def learn(model: Path) -> tuple[ModelFile, Learnt]:

@@ -52,8 +52,8 @@ def plan(graph: Graph, ranges: Mapping[str, Range], rules: Rules, excluded: Coll
     integer = [node for node in graph.nodes if _can(graph, node) and node.name not in excluded]
     fused = fused_values(graph, integer)
     values = _values(graph, integer, fused)
-    sixteen = {value for node in graph.nodes if node.name in wide for value in [*node.inputs, *node.outputs]}
-    sixteen |= {output for node in integer for output in node.outputs if fused.get(output) in sixteen}
+    units = {name for pair in fused.items() if not set(wide).isdisjoint(pair) for name in pair} | set(wide)
+    sixteen = {value for node in graph.nodes if node.name in units for value in [*node.inputs, *node.outputs]}
     activations = _Grids(graph, integer, values, ranges, rules, sixteen).assign()
     quantized = Quantized(graph, activations, {}, frozenset(excluded))
     for node in integer:
