@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from quantize.pack import Given
 
 __all__ = ["Recipe"]
@@ -49,8 +47,3 @@ class Recipe(Given, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"expected max_drop from 0 to 100 points, got {self.max_drop}")
         if not self.formats or len(set(self.formats)) != len(self.formats):
             raise ValueError(f"expected formats out of tflite and onnx, each once, got {list(self.formats)}")
-
-    def given(self, **changes: object) -> Given:
-        """The part that ``pack`` takes."""
-        fields = {name: getattr(self, name) for name in Given.__struct_fields__}
-        return msgspec.structs.replace(Given(**fields), **changes)

@@ -18,5 +18,5 @@ from quantize.dataset.opening import open_dataset
 from quantize.dataset.samples import Dataset, Sample
 from quantize.dataset.tensors import Tensors, tensors
 
-__all__ = ["IGNORED", "Boxes", "ClassLabel", "Dataset", "Keypoints", "Label", "Mask", "Sample", "Tensors", "Values", "open_dataset",
-           "tensors"]
+__all__ = ["IGNORED", "Boxes", "ClassLabel", "Dataset", "Keypoints", "Label", "Mask", "Sample", "Tensors", "Values",
+           "open_dataset", "tensors"]

@@ -38,7 +38,7 @@ class Pixels:
         """Raises DataError."""
         if array.dtype != np.uint8:
             raise DataError(where, "pixels as uint8, 0 to 255", str(array.dtype),
-                            "give the pictures as they were before normalisation: the recipe's mean and std are applied here")
+                            "give the pictures as they were before normalisation: mean and std are applied here")
         if array.ndim == 3 and array.shape[2] == 3:
             array = array[None]
         if array.ndim == 4 and array.shape[3] not in (1, 3) and array.shape[1] in (1, 3):
@@ -76,8 +76,8 @@ class NpyWindows:
         found = tuple(side for side in array.shape[1:] if side != 1)
         straight, turned = (tuple(side for side in wanted if side != 1) for wanted in (sides, sides[::-1]))
         if array.ndim < 2 or found not in (straight, turned, (math.prod(sides),)):
-            raise DataError(str(path), f"windows of shape (n, {spec.length}, {spec.channels}), or a stream (n, {spec.channels})",
-                            str(array.shape))
+            raise DataError(str(path), f"windows of shape (n, {spec.length}, {spec.channels}), "
+                            f"or a stream (n, {spec.channels})", str(array.shape))
         self.path, self.count, self._array = path, len(array), array
         self._turned = found == turned != straight
 
@@ -98,7 +98,7 @@ def map_npy(path: Path) -> Array:
     except OSError as error:
         raise DataError(str(path), "a .npy file", error.strerror or str(error), f"ls -l '{path}'") from error
     except _DAMAGED as error:
-        raise DataError(str(path), "a whole .npy file, without Python objects", " ".join(str(error).split())[:120]) from error
+        raise DataError(str(path), "a whole .npy file without objects", " ".join(str(error).split())[:120]) from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise DataError(str(path), "one array (.npy)", "an archive", f"mv '{path}' '{path.stem}.npz'")
@@ -130,7 +130,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     with archive.open(member) as packed:
         shutil.copyfileobj(packed, file)
     file.flush()
-    return file  # type: ignore[return-value]  # the wrapper of a temporary file is a BinaryIO in all but name
+    return file
 
 
 def _data_start(file: BinaryIO, member: zipfile.ZipInfo) -> int:

@@ -25,7 +25,7 @@ class ClassNames:
         places: dict[str, list[int]] = {}
         for index, name in enumerate(names):
             places.setdefault(_folded(name), []).append(index)
-        self._places = {name: found[0] for name, found in places.items() if len(found) == 1}  # one shared by two tells nothing
+        self._places = {name: found[0] for name, found in places.items() if len(found) == 1}  # shared by two: none
 
     def learn(self, words: Iterable[str]) -> None:
         """Where no labels were given: numbers as they are, or else every name in order."""
@@ -48,7 +48,7 @@ class ClassNames:
         strange = sorted(word for word, label in found.items() if label is None)
         if strange:
             raise DataError(where, f"classes of the model: {listed(self.names) or 'numbers'}", listed(strange),
-                            "call them as the model's labels do, or by their numbers from 0; --labels names the labels' file")
+                            "call them as the model's labels do, or by their numbers from 0")
         return {word: label for word, label in found.items() if label is not None}
 
 

@@ -29,7 +29,8 @@ def by_folder(names: Sequence[str], classes: ClassNames, where: str, strict: boo
     if isinstance(classes, AnomalyNames) and any(label is not None and label.index == 0 for label in found):
         anomaly = classes.find("anomaly")
         found = [label or (anomaly if parts else None) for label, parts in zip(found, folders, strict=True)]
-    strange = sorted({parts[-1] if parts else "(no folder)" for label, parts in zip(found, folders, strict=True) if label is None})
+    strange = sorted({parts[-1] if parts else "(no folder)"
+                      for label, parts in zip(found, folders, strict=True) if label is None})
     if not strange:
         return found.__getitem__
     if strict:
@@ -58,10 +59,10 @@ def by_table(path: Path, names: Sequence[str], classes: ClassNames, task: str) -
         place = {str(index): index for index in range(len(names))}
     header = table.pop(0) if table and table[0][0] not in place and not all(map(is_number, table[0][1:])) else []
     table = [row for row in table if row[0] in place]
-    widths = Counter(map(len, table))
-    if not table or set(widths) != {max(widths)} or max(widths) < 2:
+    widths = sorted(set(map(len, table)))
+    if len(widths) != 1 or widths[0] < 2:
         raise DataError(str(path), f"rows of a sample's name (such as {listed(names, 2)}) and its label",
-                        "names of other files: " + listed(keys, 2) if not table else f"rows of {listed(sorted(map(str, widths)))} cells",
+                        f"rows of {' or '.join(map(str, widths))} cells" if widths else f"others: {listed(keys, 2)}",
                         f"head -3 '{path}'")
     columns = [cell.casefold() for cell in header]
     column = next((columns.index(name) for name in LABEL_COLUMNS if name in columns[1:]), 1)
@@ -87,7 +88,8 @@ def _values(table: Sequence[Sequence[str]], header: Sequence[str], place: Mappin
     found = {}
     for row in table:
         if not all(map(is_number, row[1:])):
-            raise DataError(str(path), "numbers after the sample's name", ", ".join(row)[:80], f"grep -n '{row[0]}' '{path}'")
+            raise DataError(str(path), "numbers after the sample's name", ", ".join(row)[:80],
+                            f"grep -n '{row[0]}' '{path}'")
         found[place[row[0]]] = Values(tuple(map(float, row[1:])), tuple(header[1:]))
     return found.get
 

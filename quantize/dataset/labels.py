@@ -42,7 +42,7 @@ class Keypoints(msgspec.Struct, frozen=True, eq=False):
 
 
 class Mask(msgspec.Struct, frozen=True, eq=False):
-    """The class of each pixel: ``classes`` (height, width) uint8 or uint16 of the source's size; ``IGNORED`` counts for nothing."""
+    """The class of each pixel: ``classes`` (height, width) uint8 or uint16, of the source's size; ``IGNORED`` is none."""
 
     classes: Array
 

@@ -49,7 +49,7 @@ def _reader(path: Path, spec: PreprocessSpec, inputs: Sequence[TensorSpec]) -> R
     if kind == "npz":
         return Archive(path, spec, inputs)
     if len(inputs) > 1:
-        raise DataError(str(path), f"an .npz with an array for each input: {', '.join(input.name for input in inputs)}", kind,
+        raise DataError(str(path), f"an .npz with an array for each of {', '.join(input.name for input in inputs)}", kind,
                         f"np.savez('data.npz', {', '.join(f'{input.name}=…' for input in inputs)})")
     if isinstance(spec, WindowSpec):
         if kind not in OPENERS:
@@ -114,23 +114,33 @@ def _what_is_there(files: Sequence[Path]) -> str:
 
 
 def _labelling(reader: Reader, labels: str | Path, classes: ClassNames, task: str) -> Labelling | None:
-    where = str(reader.path)
-    if str(labels) == "none":
-        return lambda index: None
-    if str(labels) == "folders":
-        return by_folder(reader.names, classes, where)
-    if str(labels) == "auto":
-        if isinstance(reader, Recordings) and reader.written(0) is not None:
-            return by_words([reader.written(index) or "" for index in range(len(reader.names))], classes, task, where)
-        if isinstance(reader, Archive):
-            reader.check_classes(classes)
-            return None
-        return by_folder(reader.names, classes, where, strict=False) if classes.names else None
-    path = Path(labels)
+    """None: what the data itself says."""
+    match str(labels):
+        case "none":
+            return lambda index: None
+        case "folders":
+            return by_folder(reader.names, classes, str(reader.path))
+        case "auto":
+            return _found(reader, classes, task)
+        case _:
+            return _from_file(reader, Path(labels), classes, task)
+
+
+def _found(reader: Reader, classes: ClassNames, task: str) -> Labelling | None:
+    if isinstance(reader, Recordings) and reader.written(0) is not None:
+        words = [reader.written(index) or "" for index in range(len(reader.names))]
+        return by_words(words, classes, task, str(reader.path))
+    if isinstance(reader, Archive):
+        reader.check_classes(classes)
+        return None
+    return by_folder(reader.names, classes, str(reader.path), strict=False) if classes.names else None
+
+
+def _from_file(reader: Reader, path: Path, classes: ClassNames, task: str) -> Labelling:
     if path.is_dir():
         return by_masks(path, reader.names, classes)
     if not path.is_file():
-        raise SourceError(str(path), "labels: folders, none, a CSV, a COCO JSON or a folder of masks", "nothing of that name",
+        raise SourceError(str(path), "folders, none, a CSV, a COCO JSON or a folder of masks", "nothing of that name",
                           f"ls -ld '{path}'")
     if path.suffix.lower() == ".json":
         return by_coco(path, reader.names, classes, task)

@@ -12,10 +12,10 @@ from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.framelog import FrameLogReader
 from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.model.tensor import Array, TensorSpec
-from quantize.dataset.arrays import NpyStream, NpyWindows, Pixels, is_stream, map_npz
-from quantize.dataset.classes import ClassNames
+from quantize.dataset.arrays import Pixels, map_npz
+from quantize.dataset.classes import ClassNames, listed
 from quantize.dataset.labels import ClassLabel, Label, Values
-from quantize.dataset.recordings import Sliding, Windows
+from quantize.dataset.recordings import Windows, windows_of
 from quantize.dataset.samples import Reader
 
 __all__ = ["Archive", "FramelogPictures", "PictureArray"]
@@ -33,7 +33,9 @@ class PictureArray(Reader):
         self.path = path
         self._pixels = Pixels(array, str(path))
         self.names = _numbered(path, self._pixels.count)
-        self.format = self._pixels.format
+
+    def largest(self) -> FrameFormat:
+        return self._pixels.format
 
     def read(self, index: int, frame: Frame | None) -> Frame:
         return self._pixels.read(index, frame)
@@ -52,14 +54,18 @@ class FramelogPictures(Reader):
         self.path = path
         with FrameLogReader(path) as reader:
             if isinstance(reader.format, WindowFormat):
-                raise DataError(str(path), "a framelog of pictures", "one of samples", "record the camera that the model is for")
-            self.format: FrameFormat = reader.format
+                raise DataError(str(path), "a framelog of pictures", "one of samples",
+                                "record the camera that the model is for")
+            self._format: FrameFormat = reader.format
             self.names = _numbered(path, len(reader))
         if not self.names:
             raise DataError(str(path), "pictures", "a framelog without one record", "edgeinfer record CONFIG -o FILE")
 
+    def largest(self) -> FrameFormat:
+        return self._format
+
     def read(self, index: int, frame: Frame | None) -> Frame:
-        frame = Frame(self.format) if frame is None else frame
+        frame = frame or Frame(self._format)
         with FrameLogReader(self.path) as reader:
             reader.read_into(index, frame)
         return frame
@@ -85,14 +91,15 @@ class Archive(Reader):
         main = arrays[first]
         where = f"{path}: {first}"
         self._read: Callable[[int, Frame | None], Frame]
-        self.format: FrameFormat | WindowFormat
+        self._largest: FrameFormat | WindowFormat
         if isinstance(spec, WindowSpec):
-            windows: Windows = Sliding(NpyStream(main, path), spec) if is_stream(main, spec) else NpyWindows(main, path, spec)
-            self.format, count = WindowFormat(spec.length, spec.channels), windows.count
-            self._read = lambda index, frame: _window(windows, index, Frame(self.format) if frame is None else frame)
+            windows = windows_of(main, path, spec)
+            format = WindowFormat(spec.length, spec.channels)
+            self._largest, count = format, windows.count
+            self._read = lambda index, frame: _window(windows, index, frame or Frame(format))
         else:
             pixels = Pixels(main, where)
-            self.format, count, self._read = pixels.format, pixels.count, pixels.read
+            self._largest, count, self._read = pixels.format, pixels.count, pixels.read
         self.names = _numbered(path, count)
         self._others = {input.name: (_fitting(arrays[input.name], input, count, path), input) for input in inputs[1:]}
         if self._labels is not None and (len(self._labels) != count or self._labels.ndim > 2):
@@ -105,9 +112,12 @@ class Archive(Reader):
         wanted = [input.name for input in inputs]
         absent = [name for name in wanted if name not in arrays]
         if absent or not wanted:
-            raise DataError(str(self.path), f"an array for each input: {', '.join(wanted) or 'one'}", ", ".join(arrays) or "none",
+            raise DataError(str(self.path), f"an array for each input: {', '.join(wanted) or 'one'}", listed(list(arrays)),
                             f"np.savez('{self.path.name}', **{{name: array}}) with those names")
         return wanted[0]
+
+    def largest(self) -> FrameFormat | WindowFormat:
+        return self._largest
 
     def read(self, index: int, frame: Frame | None) -> Frame:
         return self._read(index, frame)
@@ -126,10 +136,12 @@ class Archive(Reader):
         if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iub" or not classes.names:
             return
         if labels.min() < 0 or labels.max() >= len(classes.names):
-            raise DataError(f"{self.path}: labels", f"classes 0 to {len(classes.names) - 1}", f"{labels.min()} to {labels.max()}")
+            raise DataError(f"{self.path}: labels", f"classes 0 to {len(classes.names) - 1}",
+                            f"{labels.min()} to {labels.max()}")
 
     def tensors(self, index: int) -> Mapping[str, Array]:
-        return {name: np.array(array[index], input.dtype).reshape(input.shape) for name, (array, input) in self._others.items()}
+        return {name: np.array(array[index], input.dtype).reshape(input.shape)
+                for name, (array, input) in self._others.items()}
 
     def file(self, index: int) -> Path:
         return self.path
@@ -142,7 +154,7 @@ def _window(windows: Windows, index: int, frame: Frame) -> Frame:
 
 def _fitting(array: Array, input: TensorSpec, count: int, path: Path) -> Array:
     if len(array) != count or array[0].size != int(np.prod(input.shape)):
-        raise DataError(f"{path}: {input.name}", f"({count}, …) of {input.shape} each, as the model's input", str(array.shape))
+        raise DataError(f"{path}: {input.name}", f"({count}, …) of {input.shape} each, as the model's", str(array.shape))
     return array
 
 

@@ -8,8 +8,6 @@ Exif's orientation is heeded. A JPEG that was cut short is refused: OpenCV would
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +16,6 @@ import numpy as np
 from edgeinfer.errors import DataError, SourceError, UnavailableError
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.tensor import Array
-from quantize.dataset.labels import Label
 from quantize.dataset.samples import Reader
 
 __all__ = ["SUFFIXES", "Pictures", "decode", "framed"]
@@ -40,9 +37,14 @@ class Pictures(Reader):
         self.path = path
         self.names = [name for name, _ in named]
         self._files = [file for _, file in named]
+        self._largest: FrameFormat | None = None
 
-    @cached_property
-    def format(self) -> FrameFormat:
+    def largest(self) -> FrameFormat:
+        if self._largest is None:
+            self._largest = self._look()
+        return self._largest
+
+    def _look(self) -> FrameFormat:
         height = width = 0
         for file in self._files:
             try:
@@ -85,15 +87,15 @@ def decode(file: Path) -> Array:
         raise DataError(str(file), "a picture", error.strerror or str(error), f"ls -l '{file}'") from error
     if raw.startswith(b"\xff\xd8") and _cut_short(raw):
         raise DataError(str(file), "a whole JPEG", "one that was cut short", hint)
-    before = cv2.setLogLevel(0)  # what is wrong is said once, by us
+    before = cv2.utils.logging.setLogLevel(0)  # what is wrong is said once, by us
     try:
         picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
     except cv2.error as error:
         raise DataError(str(file), "a picture that OpenCV can decode", " ".join(str(error).split())[:120], hint) from error
     finally:
-        cv2.setLogLevel(before)
+        cv2.utils.logging.setLogLevel(before)
     if picture is None:
-        raise DataError(str(file), "a picture that OpenCV can decode", "one that it cannot" if raw else "an empty file", hint)
+        raise DataError(str(file), "a picture that OpenCV can decode", "one that it cannot" if raw else "none", hint)
     if picture.shape[0] * picture.shape[1] > MOST_PIXELS:
         raise DataError(str(file), f"at most {MOST_PIXELS} pixels", f"{picture.shape[1]}x{picture.shape[0]}", hint)
     decoded: Array = picture

@@ -1,7 +1,7 @@
 """Windows of sensors' samples, from one file or a folder of files: csv, npy, wav, and framelogs of samples.
 
-A file is a stream, from which windows of ``length`` samples are cut, one each ``hop`` samples as on the device; or (npy, csv)
-it holds whole windows. Each file is opened when one of its windows is wanted.
+A file is a stream, from which windows of ``length`` samples are cut, one each ``hop`` samples as on the device; or it
+(npy, csv) holds whole windows. Each file is opened when one of its windows is wanted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from edgeinfer.model.framelog import FrameLogReader
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.tensor import Array
 from quantize.dataset.arrays import NpyStream, NpyWindows, is_stream, map_npy
-from quantize.dataset.labels import Label
+from quantize.dataset.samples import Reader
 from quantize.dataset.table import Table
 from quantize.dataset.wav import Wav
-from quantize.dataset.samples import Reader
 
-__all__ = ["OPENERS", "Recordings", "Sliding", "Windows"]
+__all__ = ["OPENERS", "Recordings", "Windows", "windows_of"]
 
 
 class Windows(Protocol):
@@ -56,14 +55,12 @@ class Sliding:
         self.path, self._stream, self._hop = stream.path, stream, spec.hop
         where = str(stream.path)
         if stream.channels != spec.channels:
-            hint = ""
-            if isinstance(stream, Wav):
-                hint = f"ffmpeg -i '{where}' -ac {spec.channels} '{stream.path.stem}-{spec.channels}.wav'; a model of " \
-                       "features, such as MFCC, takes those from an .npy"
-            raise DataError(where, f"{spec.channels} channels, as the model takes", f"{stream.channels}", hint)
+            hint = f"ffmpeg -i '{where}' -ac {spec.channels} mixed.wav; a model of features (MFCC) takes those from an .npy"
+            raise DataError(where, f"{spec.channels} channels, as the model takes", f"{stream.channels}",
+                            hint if stream.rate else "")
         if spec.rate and stream.rate and abs(stream.rate - spec.rate) > 1e-3 * spec.rate:
             raise DataError(where, f"{spec.rate:g} samples a second, as the model takes", f"{stream.rate:g}",
-                            f"ffmpeg -i '{where}' -ar {spec.rate:g} '{stream.path.stem}-{spec.rate:g}.wav'")
+                            f"ffmpeg -i '{where}' -ar {spec.rate:g} resampled.wav")
         if stream.rows < spec.length:
             raise DataError(where, f"at least one window of {spec.length} samples", f"{stream.rows} samples",
                             "record longer, or say a shorter --length if the model takes that")
@@ -102,7 +99,11 @@ def _open_wav(path: Path, spec: WindowSpec) -> Windows:
 
 
 def _open_npy(path: Path, spec: WindowSpec) -> Windows:
-    array = map_npy(path)
+    return windows_of(map_npy(path), path, spec)
+
+
+def windows_of(array: Array, path: Path, spec: WindowSpec) -> Windows:
+    """An array's own windows, or those cut from it. Raises DataError."""
     return Sliding(NpyStream(array, path), spec) if is_stream(array, spec) else NpyWindows(array, path, spec)
 
 
@@ -129,7 +130,7 @@ class Recordings(Reader):
         """Raises DataError when no file can be used: what is wrong with the first."""
         folder = path if path.is_dir() else path.parent
         self.path, self.kind = path, kind
-        self.format = WindowFormat(spec.length, spec.channels)
+        self._format = WindowFormat(spec.length, spec.channels)
         self.refused: dict[str, str] = {}
         self.names: list[str] = []
         self._files: list[Windows] = []
@@ -151,9 +152,12 @@ class Recordings(Reader):
         file = bisect_right(self._ends, index)
         return self._files[file], index - (self._ends[file] - self._files[file].count)
 
+    def largest(self) -> WindowFormat:
+        return self._format
+
     def read(self, index: int, frame: Frame | None) -> Frame:
         windows, inner = self._at(index)
-        frame = Frame(self.format) if frame is None else frame
+        frame = frame or Frame(self._format)
         windows.read(inner, frame.view)
         return frame
 

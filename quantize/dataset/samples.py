@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from edgeinfer.errors import DataError, UsageError
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
@@ -17,7 +18,8 @@ __all__ = ["Dataset", "Reader", "Sample"]
 _BLOCK_BYTES = 1 << 20
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """One sample. ``frame`` is written anew for the next one: whoever keeps pixels copies them. ``tensors``: values of
     inputs beyond the first, by name, as the model takes them (only an .npz has them)."""
 
@@ -25,26 +27,27 @@ class Sample(NamedTuple):
     name: str
     frame: Frame
     label: Label | None = None
-    tensors: Mapping[str, Array] = {}
+    tensors: Mapping[str, Array] = field(default_factory=dict)
 
 
-class Reader(Protocol):
-    """One kind of data on disk. Its ``names`` are in order and differ from each other; ``format`` is the largest frame."""
+class Reader(ABC):
+    """One kind of data on disk. Its ``names`` are in order and differ from each other."""
 
     path: Path
     kind: str
     names: Sequence[str]
 
-    @property
-    def format(self) -> FrameFormat | WindowFormat: ...
+    @abstractmethod
+    def largest(self) -> FrameFormat | WindowFormat:
+        """The largest frame. Raises SourceError where none can be read."""
 
+    @abstractmethod
     def read(self, index: int, frame: Frame | None) -> Frame:
         """A sample into ``frame`` where it has room, else into a new one. Raises DataError where it cannot be read."""
-        ...
 
+    @abstractmethod
     def file(self, index: int) -> Path:
         """The file that holds a sample."""
-        ...
 
     def label(self, index: int) -> Label | None:
         """What the data itself says of a sample."""
@@ -80,8 +83,8 @@ class Dataset:
     @property
     def format(self) -> FrameFormat | WindowFormat:
         """The largest frame, as ``preprocess.build`` and ``Engine.lane`` want it. Of pictures it is found by looking at each
-        of them, once. Raises DataError when none can be read."""
-        return self._reader.format
+        of them, once. Raises SourceError when none can be read."""
+        return self._reader.largest()
 
     @property
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""CSV files of samples: a row is one sample of all channels, or one whole window. A header and a column of labels may be there.
+"""CSV files of samples: a row is one sample of all channels, or a whole window; with or without a header and labels.
 
 The file is read once when it is opened, to check each cell and to note where windows start; after that window by window.
 """
@@ -31,8 +31,8 @@ class Row(NamedTuple):
 
 
 class Table:
-    """``count`` windows of ``length`` rows, one each ``hop`` rows; where a row has ``length * channels`` values it is a window
-    of its own. ``labels`` has the label of each window as written (the most frequent of its rows; of equals the first), or
+    """``count`` windows of ``length`` rows, one each ``hop`` rows; a row that has ``length * channels`` values is a whole
+    window. ``labels`` has the label of each window as written (the most frequent of its rows; of equals the first), or
     is None. A cell may not hold a line break."""
 
     def __init__(self, path: Path, length: int, channels: int, hop: int) -> None:

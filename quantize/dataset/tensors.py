@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from edgeinfer.model.frame import FrameFormat, WindowFormat
 from edgeinfer.model.preprocess import Preprocess, build
 from edgeinfer.model.preprocess.spec import PreprocessSpec
@@ -42,10 +40,11 @@ class Tensors:
 
     def _ready(self, format: FrameFormat | WindowFormat) -> Preprocess:
         """Preprocessing with room for that frame: built anew for one that is larger than all before."""
+        grown: FrameFormat | WindowFormat
         if isinstance(format, FrameFormat) and isinstance(self._largest, FrameFormat):
-            grown = FrameFormat(format.pixel_format, max(format.height, self._largest.height),
+            grown = FrameFormat(self._largest.pixel_format, max(format.height, self._largest.height),
                                 max(format.width, self._largest.width))
-            fits = (grown.height, grown.width) == (self._largest.height, self._largest.width)
+            fits = grown == self._largest
         else:
             grown, fits = format, format == self._largest
         if self.preprocess is None or not fits:

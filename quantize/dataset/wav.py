@@ -31,11 +31,12 @@ class Wav:
         self.path = path
         try:
             with path.open("rb") as file:
-                self._coding, self._bits, self.channels, self.rate, self._start, size = _parse(file, path)
+                self._coding, self._bits, self.channels, rate, self._start, size = _parse(file, path)
         except OSError as error:
             raise DataError(str(path), "a WAVE file", error.strerror or str(error), f"ls -l '{path}'") from error
         except struct.error as error:
             raise DataError(str(path), "a whole WAVE file", "one that ends within its header", f"file '{path}'") from error
+        self.rate = float(rate)
         self._row_bytes = self.channels * self._bits // 8
         self.rows = size // self._row_bytes
 

@@ -39,7 +39,9 @@ def check_numbers(graph: Graph, where: str) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             wrong = "NaN" if np.isnan(array).any() else "infinity"
             readers = [str(node) for node in graph.nodes if name in node.inputs]
-            refuse(f"{where}: tensor '{name}'" + (f" of {readers[0]}" if readers else ""), "numbers", wrong,
+            mask = wrong == "infinity" and any(node.op in ("Add", "Where", "Equal") for node in graph.nodes if name in node.inputs)
+            refuse(f"{where}: tensor '{name}'" + (f" of {readers[0]}" if readers else ""), "finite numbers", wrong,
+                   "write masks with a finite number, such as -100 before a Softmax" if mask else
                    "the training diverged or the file is damaged: export a checkpoint whose weights are all finite")
 
 

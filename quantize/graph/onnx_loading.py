@@ -11,14 +11,14 @@ from onnx import ModelProto, NodeProto
 
 from edgeinfer.errors import ModelError
 
-__all__ = ["LEAST_OPSET", "load", "node_name", "refuse"]
+__all__ = ["LEAST_OPSET", "check", "checked", "load", "node_name", "opset_of", "refuse"]
 
 LEAST_OPSET = 7  # the first with numpy's broadcasting, and the first that ONNX Runtime runs
 _MOST_BYTES = 2**31 - 1  # of one protobuf message
 _DOMAINS = ("", "ai.onnx")
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv",
               "QLinearMatMul"}
-_CONTROL = {"If", "Loop", "Scan"}
+_CONTROL = {"Loop", "Scan"}  # an If by a constant is a part of the network
 _NOT_TENSORS = ("Sequence", "SplitToSequence", "ConcatFromSequence", "Optional", "String", "TfIdf", "ImageDecoder", "RegexFullMatch")
 
 
@@ -28,19 +28,24 @@ def load(path: Path) -> ModelProto:
     Raises ModelError: the file is not ONNX or is cut off, external data is missing, the operator set is older than 7, or a node
     is of another domain, control flow, on sequences, or quantised already.
     """
-    model = _parse(path)
-    opset = opset_of(model, path.name)
+    return checked(_parse(path), path.name)
+
+
+def checked(model: ModelProto, where: str) -> ModelProto:
+    """The model with local functions inlined, once its operators are known to be those that ``load`` promises."""
+    opset = opset_of(model, where)
     if opset < LEAST_OPSET:
-        refuse(path.name, f"operator set {LEAST_OPSET} or newer", f"operator set {opset}",
+        refuse(where, f"operator set {LEAST_OPSET} or newer", f"operator set {opset}",
                f"export the model again, or run: python -c \"import onnx; from onnx import version_converter as v; "
-               f"onnx.save(v.convert_version(onnx.load('{path}'), 13), 'newer.onnx')\"")
-    if opset > onnx.defs.onnx_opset_version():
-        refuse(path.name, f"an operator set up to {onnx.defs.onnx_opset_version()}, which this onnx package knows", f"operator set "
-               f"{opset}", "pip install --upgrade onnx onnxruntime, or export the model with opset_version=18")
+               f"onnx.save(v.convert_version(onnx.load('{where}'), 13), 'newer.onnx')\"")
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        refuse(where, f"an operator set up to {newest}, which this onnx package knows", f"operator set {opset}",
+               "pip install --upgrade onnx onnxruntime, or export the model with opset_version=18")
     if model.functions:
-        model = _inlined(model, path.name)
+        model = _inlined(model, where)
     for node in model.graph.node:
-        _check(node, opset, path.name)
+        check(node, opset, where)
     return model
 
 
@@ -98,6 +103,7 @@ def _tensors(model: ModelProto) -> Iterator[Any]:
 
 
 def _inlined(model: ModelProto, where: str) -> ModelProto:
+    """The model without functions of its own: every call is the function's nodes."""
     import onnx.inliner
     try:
         return onnx.inliner.inline_local_functions(model, True)
@@ -106,7 +112,8 @@ def _inlined(model: ModelProto, where: str) -> ModelProto:
                          "export the model without local functions") from error
 
 
-def _check(node: NodeProto, opset: int, where: str) -> None:
+def check(node: NodeProto, opset: int, where: str) -> None:
+    """Refuse a node that is no operator of ONNX on tensors. Raises ModelError."""
     op, place = node.op_type, f"{where}: {node_name(node)}"
     if op in _QUANTIZED or op.startswith("QLinear"):
         refuse(place, "a float model", "one that is quantised already", "give the float model that this one was made from")
@@ -115,7 +122,7 @@ def _check(node: NodeProto, opset: int, where: str) -> None:
                 if node.domain.startswith("com.microsoft") else "export the model with standard operators only")
         refuse(place, "an operator of the ONNX standard", f"one of the domain '{node.domain}'", hint)
     if op in _CONTROL:
-        refuse(place, "a network without branches and loops", f"the control flow operator {op}",
+        refuse(place, "a network without loops", f"the control flow operator {op}",
                "export the model with torch.jit.trace or torch.onnx.export of its eager form, so that loops are unrolled")
     if op.startswith(_NOT_TENSORS):
         refuse(place, "operators on tensors of numbers", "one on sequences, optional values or text",

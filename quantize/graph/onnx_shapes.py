@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
 from quantize.graph.execute import run_model
-from quantize.graph.onnx_loading import node_name, opset_of, refuse
+from quantize.graph.onnx_loading import check, node_name, opset_of, refuse
 
 __all__ = ["with_shapes"]
 
@@ -30,6 +30,9 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 _BY_DATA = {"NonZero", "NonMaxSuppression", "Unique", "Compress"}  # the size of what they make depends on the numbers
 _SIZES = {"Reshape", "Expand", "Slice", "Tile", "Range", "Resize", "Upsample", "TopK", "Pad", "ConstantOfShape", "OneHot",
           "Squeeze", "Unsqueeze", "Split", "CenterCropPad", "MaxUnpool", "Col2Im", "AffineGrid", "BlackmanWindow"}
+_WINDOWS = {"MaxPool", "AveragePool", "LpPool", "ConvTranspose"}  # of these inference and ONNX Runtime differ at the edge,
+_ROUNDING = {"auto_pad", "ceil_mode", "output_shape"}  # where one of these is set
+_MOST_NUMBERS = 2**28  # of a constant that is computed: 1 GiB
 _KNOWN_UP_TO = 4096  # numbers of a constant that inference rules look at; sizes and axes, never weights
 _DATA_HINT = "export the model up to this node (for a detector: without NMS) and do the rest outside it"
 
@@ -45,6 +48,7 @@ class _Pass:
         self._where = where
         self._opset = opset_of(model, where)
         self._opsets = [helper.make_opsetid("", self._opset)]
+        self._names: dict[str, str] = {}  # what the values of a branch are called outside of it
         proto = model.graph
         self.graph = Graph(proto.name or "graph", [], [value.name for value in proto.output], [], {}, {}, {})
         for tensor in proto.initializer:
@@ -95,23 +99,56 @@ class _Pass:
         return tuple(side for side in sides if side)
 
     def _node(self, proto: NodeProto) -> None:
-        graph = self.graph
-        node = _widened(proto)
+        graph, node = self.graph, _widened(proto, self._names)
         for name in node.input:
             if name and name not in graph.shapes:
-                refuse(f"{self._where}: {node_name(node)}", "inputs that come before it", f"'{name}', which nothing makes",
+                refuse(self._place(node), "inputs that come before it", f"'{name}', which nothing makes",
                        "check the model with onnx.checker, and export it again")
-        inputs = [name for name in node.input if name]
         if node.op_type == "Constant":
             self._constant(node.output[0], _float32(self._constant_value(node)))
         elif node.op_type in ("Shape", "Size"):
             self._shape(node)
-        elif all(name in graph.constants for name in inputs) and node.op_type not in _RANDOM:
-            for name, array in zip(node.output, self._run(node), strict=True):
-                if name:
-                    self._constant(name, _float32(array))
+        elif node.op_type == "If":
+            self._branch(node)
+        elif self._foldable(node):
+            self._fold(node)
         else:
             self._append(node)
+
+    def _foldable(self, node: NodeProto) -> bool:
+        """Whether it depends on constants only; of CastLike the second input is but a type."""
+        inputs = node.input[:1] if node.op_type == "CastLike" else node.input
+        return node.op_type not in _RANDOM and all(not name or name in self.graph.constants for name in inputs)
+
+    def _fold(self, node: NodeProto) -> None:
+        if node.op_type in _SIZES:
+            for shape, _ in self._types(node):
+                if np.prod(shape, dtype=np.float64) > _MOST_NUMBERS:
+                    refuse(self._place(node), f"constants of up to {_MOST_NUMBERS} numbers", f"one of the sides {shape}", _DATA_HINT)
+        for name, array in zip(node.output, self._run(node), strict=True):
+            if name:
+                self._constant(name, _float32(array))
+
+    def _branch(self, node: NodeProto) -> None:
+        """The nodes of the branch that a constant condition takes. Their names are unique in the branch only."""
+        condition = self.graph.constants.get(node.input[0])
+        if condition is None:
+            refuse(self._place(node), "a network without branches", "an If whose condition is computed from data",
+                   "export the model without control flow (torch.onnx.export of a model whose forward has no if on values)")
+        wanted = "then_branch" if condition.reshape(-1)[0] else "else_branch"
+        branch = next(attribute.g for attribute in node.attribute if attribute.name == wanted)
+        outside, self._names = self._names, dict(self._names)
+        for tensor in branch.initializer:
+            self._names[tensor.name] = f"{node.output[0]}/{tensor.name}"
+            self._constant(self._names[tensor.name], _float32(_array(tensor, self._where)))
+        for inner in branch.node:
+            check(inner, self._opset, self._where)
+            self._names.update({name: f"{node.output[0]}/{name}" for name in inner.output if name})
+            self._node(inner)
+        made = [self._names.get(value.name, value.name) for value in branch.output]
+        self._names = outside
+        for value, output in zip(made, node.output, strict=True):
+            self._node(helper.make_node("Identity", [value], [output]))
 
     def _append(self, proto: NodeProto) -> None:
         types = self._types(proto)
@@ -120,18 +157,24 @@ class _Pass:
         attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
         node = Node(proto.op_type, list(proto.input), list(proto.output), attributes)
         for place, (name, (shape, dtype)) in enumerate(zip(node.outputs, types, strict=False)):
-            if 0 in shape and name:
-                refuse(f"{self._where}: {node_name(proto)}", "values that hold numbers", f"an empty one of the sides {shape}", _DATA_HINT)
-            node.outputs[place] = self.graph.add_value(name or f"{proto.op_type}_unused", shape, dtype)
+            if 0 in shape and name:  # nothing is in it: a constant, whatever the data
+                self._constant(name, np.zeros(shape, dtype))
+                name = ""
+            node.outputs[place] = self.graph.add_value(name or f"{node_name(proto)}/unused{place}", shape, dtype)
         while node.inputs and not node.inputs[-1]:
             del node.inputs[-1]
         self.graph.nodes.append(node)
 
+    def _place(self, node: NodeProto) -> str:
+        return f"{self._where}: {node_name(node)}"
+
     def _types(self, node: NodeProto) -> list[tuple[tuple[int, ...], str]]:
         """Shape and dtype of each output."""
-        place = f"{self._where}: {node_name(node)}"
+        place = self._place(node)
         if node.op_type in _BY_DATA:
             refuse(place, "sizes that do not depend on data", f"{node.op_type}, whose output has any size", _DATA_HINT)
+        if node.op_type in _WINDOWS and any(attribute.name in _ROUNDING for attribute in node.attribute):
+            return self._ran(node, place)
         inferred = self._inferred(node, place)
         found: list[tuple[tuple[int, ...], str]] = []
         for name in node.output:
@@ -208,10 +251,12 @@ def _elem_type(dtype: str) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _widened(proto: NodeProto) -> NodeProto:
-    """A copy of a node that makes float32 where it made float16, bfloat16 or float64."""
+def _widened(proto: NodeProto, names: Mapping[str, str]) -> NodeProto:
+    """A copy of a node that makes float32 where it made float16, bfloat16 or float64; values renamed by ``names``."""
     node = NodeProto()
     node.CopyFrom(proto)
+    node.input[:] = [names.get(name, name) for name in proto.input]
+    node.output[:] = [names.get(name, name) for name in proto.output]
     for attribute in node.attribute:
         if attribute.name in _DTYPES and attribute.type == onnx.AttributeProto.INT:
             attribute.i = _wide(attribute.i)

@@ -15,6 +15,8 @@ from quantize.graph import Graph, Node
 __all__ = ["LEAST_OPSET", "node_protos", "opset_for", "value_info", "write"]
 
 LEAST_OPSET = 17
+_AS_CANONICAL = {"Clip", "Reshape", "Expand", "Tile", "Split", "Slice", "Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
+                 "ReduceProd", "ReduceLogSum", "ReduceLogSumExp", "Gemm", "Cast"}  # attributes differ, set 17 has them all
 _IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9}  # those that onnx 1.12 to 1.15 wrote with these sets; 10 for newer
 
 
@@ -44,22 +46,21 @@ def value_info(graph: Graph, name: str) -> onnx.ValueInfoProto:
 
 
 def opset_for(graph: Graph) -> int:
-    """The operator set to write: 17 or the first newer one that has every operator and attribute."""
-    wide = any(node.op == "QuantizeLinear" and graph.dtypes[node.name] == "int16" for node in graph.nodes)
-    return max([21 if wide else LEAST_OPSET, *(_least(node) for node in graph.nodes)])
+    """The operator set to write: 17 or the first newer one that has every operator with its attributes and inputs."""
+    return max([LEAST_OPSET, *(_least(node) for node in graph.nodes)])
 
 
 def _least(node: Node) -> int:
-    if node.op == "Resize" and "antialias" in node.attributes:
-        return 18
-    if node.op == "AveragePool" and "dilations" in node.attributes:
-        return 19
-    return min(schema.since_version for schema in onnx.defs.get_all_schemas_with_history()
-               if schema.name == node.op and schema.domain == "") if node.op in _NEW else LEAST_OPSET
-
-
-_NEW = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""} - {
-    schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == "" and schema.since_version <= LEAST_OPSET}
+    if node.op == "Resize":
+        return 18 if "antialias" in node.attributes else LEAST_OPSET
+    if node.op in _AS_CANONICAL:
+        return LEAST_OPSET
+    for opset in range(LEAST_OPSET, onnx.defs.onnx_opset_version() + 1):
+        if onnx.defs.has(node.op, opset):
+            schema = onnx.defs.get_schema(node.op, opset)
+            if len(node.inputs) <= schema.max_input and schema.attributes.keys() >= node.attributes.keys():
+                return opset
+    return LEAST_OPSET
 
 
 def node_protos(graph: Graph, node: Node, opset: int = LEAST_OPSET) -> tuple[list[NodeProto], dict[str, Array]]:
@@ -78,6 +79,8 @@ def node_protos(graph: Graph, node: Node, opset: int = LEAST_OPSET) -> tuple[lis
         attributes["transB"] = 1
     if node.op == "Cast":
         attributes["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attributes["to"]))
+    if node.op == "GridSample" and opset < 20:
+        attributes["mode"] = {"linear": "bilinear", "cubic": "bicubic"}.get(attributes["mode"], attributes["mode"])
     protos = [helper.make_node(node.op, inputs, node.outputs, name=node.name, **_typed(attributes))]
     return protos, extra
 

@@ -37,11 +37,13 @@ Perms = dict[str, "tuple[int, ...] | None"]
 @dataclass(frozen=True)
 class Read:
     """What a file became. The perm of an input or output (by name) turns the graph's order of sides into the file's:
-    ``graph_array.transpose(perm) == file_array``; None where both are the same."""
+    ``graph_array.transpose(perm) == file_array``; None where both are the same. ``integer_weights``: how many constants the
+    file holds as integers already ("dynamic range"); the graph has the reals that they stand for."""
 
     graph: Graph
     input_perms: Perms
     output_perms: Perms
+    integer_weights: int = 0
 
 
 def read(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Read:
@@ -65,7 +67,7 @@ def read(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Read:
         translation.where = f"{file.name}: operator {number}, {op.name} '{names[op.outputs[0]] if op.outputs else ''}'"
         _translate(translation, op)
     outputs = _finish(translation, file.outputs)
-    return Read(translation.graph, inputs, outputs)
+    return Read(translation.graph, inputs, outputs, file.integer_weights())
 
 
 def _declare(t: Translation, file: TFLiteFile, index: int, shape: Sequence[int]) -> tuple[int, ...] | None:
@@ -109,7 +111,8 @@ def _finish(t: Translation, outputs: Sequence[int]) -> Perms:
     for index in outputs:
         order = t.born(index)
         name = t.value(index, order)
-        if name != t.names[index] and t.names[index] not in t.graph.shapes and t.maker(name) is not None and name not in t.graph.outputs:
+        made = t.maker(name) is not None and name not in t.graph.outputs
+        if made and name != t.names[index] and t.names[index] not in t.graph.shapes:
             name = _rename(t.graph, name, t.names[index])
         t.graph.outputs.append(name)
         perms[name] = TO_NHWC if order == "nchw" else None

@@ -75,8 +75,13 @@ class Metric:
     needs = "a sample that counts"
 
     def interval(self) -> tuple[float | None, float | None]:
-        """Ends of the 95 % interval."""
-        return percentiles(self.resampled())
+        """Ends of the 95 % interval. Raises as ``result``."""
+        return self.span(self.value(), self.resampled())
+
+    def span(self, value: float, resampled: Array) -> tuple[float, float]:
+        """The interval around ``value``, a figure or a difference of two, from what the resamples gave."""
+        low, high = percentiles(resampled)
+        return min(low, value), max(high, value)
 
     def resampled(self) -> Array:
         """(draws,): the figure of each resample of the samples; NaN where a resample holds nothing that counts."""

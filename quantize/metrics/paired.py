@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from quantize.metrics.classification import Share
-from quantize.metrics.intervals import Z, percentiles
+from quantize.metrics.intervals import Z
 from quantize.metrics.metric import Figure, Metric
 
 __all__ = ["drop", "mcnemar"]
@@ -31,7 +31,7 @@ def drop(reference: Metric, other: Metric) -> Figure:
     if isinstance(reference, Share) and isinstance(other, Share):
         low, high = _matched(*_discordant(reference, other), reference.count)
     else:
-        low, high = percentiles(sign * (reference.resampled() - other.resampled()))
+        low, high = reference.span(value, sign * (reference.resampled() - other.resampled()))
     unit = "points" if reference.unit == "%" else reference.unit
     return Figure(name=f"drop of {reference.name}", value=value, low=low, high=high, unit=unit, better="lower",
                   count=reference.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -27,6 +28,8 @@ Member = tuple[tarfile.TarInfo, bytes]
 Members = list[Member]
 FILES = {name: {"sha256": hashlib.sha256(LABELS[name]).hexdigest(), "bytes": len(LABELS[name])} for name in sorted(LABELS)}
 RAW = serialise(manifest_of(files=FILES))
+SIGNATURE = b"".join([b"untrusted comment: x\n", base64.b64encode(b"ED" + bytes(72)), b"\ntrusted comment: x\n",
+                      base64.b64encode(bytes(64)), b"\n"])  # well-formed, by nobody
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +309,12 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
                                               (folder / "manifest.json").symlink_to(folder.parent / "m")),
     "a FIFO for the manifest": lambda folder: ((folder / "manifest.json").unlink(), os.mkfifo(folder / "manifest.json")),
     "a huge manifest": lambda folder: os.truncate(folder / "manifest.json", 1 << 40),
-    "a long signature": lambda folder: (folder / "manifest.sig").write_bytes(bytes(65)),
+    "a long signature": lambda folder: (folder / "manifest.sig").write_bytes(SIGNATURE + b" " * 4096),
+    "a signature of zeros": lambda folder: (folder / "manifest.sig").write_bytes(bytes(64)),
+    "an empty signature": lambda folder: (folder / "manifest.sig").write_bytes(b""),
+    "a FIFO for the signature": lambda folder: os.mkfifo(folder / "manifest.sig"),
+    "a link to a signature": lambda folder: ((folder.parent / "s").write_bytes(SIGNATURE),
+                                             (folder / "manifest.sig").symlink_to(folder.parent / "s")),
     "no manifest": lambda folder: (folder / "manifest.json").unlink(),
 }
 

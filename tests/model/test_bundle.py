@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from edgeinfer.errors import BundleError, DataError, ManifestError, UnavailableError, UsageError
 from edgeinfer.model import bundle
 from edgeinfer.model.manifest import parse, serialise
-from edgeinfer.model.signature import verify
+from edgeinfer.model.minisign import PublicKey
+from quantize import keys
 from tests.paper_bundles import LABELS, MODEL, manifest_of, write_bundle
 
 
@@ -171,39 +173,58 @@ def test_any_json_is_a_manifest_or_a_typed_error(value: object) -> None:
                 parse(msgspec.json.encode({**document, field: value}))
 
 
+STRANGER = PublicKey(bytes(8), bytes(32))
+
+
+def signed(folder: Path) -> PublicKey:
+    """A bundle in ``folder`` / "b", signed by a new key, whose public half is returned."""
+    pytest.importorskip("cryptography")
+    write_bundle(folder / "b")
+    key = keys.generate(folder / "maker.key", None)
+    keys.sign(folder / "b", folder / "maker.key")
+    return key
+
+
 def test_a_device_that_trusts_keys_refuses_what_is_not_signed(tmp_path: Path) -> None:
     """With keys an unsigned bundle is refused; without, a signature is reported as not verified."""
-    write_bundle(tmp_path / "b")
+    write_bundle(tmp_path / "a")
     with pytest.raises(BundleError, match="signed"):
-        bundle.read(tmp_path / "b", keys=[bytes(32)])
-    (tmp_path / "b" / "manifest.sig").write_bytes(bytes(64))
+        bundle.read(tmp_path / "a", keys=[STRANGER])
+    signed(tmp_path)
     assert bundle.read(tmp_path / "b").trust == "unverified"
     assert not bundle.read(tmp_path / "b").signed
 
 
-def test_a_signature_that_cannot_be_checked_is_never_taken_as_good(tmp_path: Path) -> None:
-    """Whether or not Ed25519 is installed, a wrong signature raises."""
-    write_bundle(tmp_path / "b")
-    (tmp_path / "b" / "manifest.sig").write_bytes(bytes(64))
-    with pytest.raises((BundleError, UnavailableError)):
-        bundle.read(tmp_path / "b", keys=[bytes(32)])
+def test_a_signature_that_cannot_be_checked_is_never_taken_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Ed25519 is not installed, a signed bundle is refused by a device that trusts keys, with what to install."""
+    key = signed(tmp_path)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(UnavailableError, match=r"pip install 'edgeinfer\[sign\]'"):
+        bundle.read(tmp_path / "b", keys=[key])
 
 
 def test_a_signature_by_a_trusted_key_is_verified(tmp_path: Path) -> None:
-    """Ed25519 over the raw manifest; the folder and the archive both say so, and one changed byte ends it."""
-    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
-    secret, other = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))
-    write_bundle(tmp_path / "b")
-    raw = (tmp_path / "b" / "manifest.json").read_bytes()
-    (tmp_path / "b" / "manifest.sig").write_bytes(secret.sign(raw))
-    keys = [key.public_key().public_bytes_raw() for key in (other, secret)]
+    """The folder and the archive both say so, whichever of the trusted keys it was; another key ends it."""
+    key = signed(tmp_path)
     bundle.pack(tmp_path / "b", tmp_path / "b.eib")
-    assert bundle.read(tmp_path / "b", keys=keys).signed
-    assert bundle.unpack(tmp_path / "b.eib", tmp_path / "c", keys=keys).signed
-    with pytest.raises(BundleError, match="trusted key"):
-        bundle.unpack(tmp_path / "b.eib", tmp_path / "d", keys=keys[:1])
-    with pytest.raises(BundleError, match="trusted key"):
-        verify(raw + b" ", secret.sign(raw), keys, "manifest.sig")
+    assert bundle.read(tmp_path / "b", keys=[STRANGER, key]).signed
+    assert bundle.unpack(tmp_path / "b.eib", tmp_path / "c", keys=[key]).signed
+    with pytest.raises(BundleError, match=f"one by key {key.name}"):
+        bundle.unpack(tmp_path / "b.eib", tmp_path / "d", keys=[STRANGER])
+    with pytest.raises(BundleError, match="one that does not hold"):
+        bundle.unpack(tmp_path / "b.eib", tmp_path / "d", keys=[PublicKey(key.number, bytes(32))])
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_archive_is_opened_anew_once_its_signature_counts(tmp_path: Path) -> None:
+    """What was unpacked while it was not signed does not stand in the way of the same bundle signed."""
+    key = signed(tmp_path)
+    (tmp_path / "b" / "manifest.sig").rename(tmp_path / "sig")
+    bundle.pack(tmp_path / "b", tmp_path / "b.eib")
+    assert bundle.open_model(tmp_path / "b.eib", tmp_path / "cache").trust == "unsigned"
+    (tmp_path / "sig").rename(tmp_path / "b" / "manifest.sig")
+    bundle.pack(tmp_path / "b", tmp_path / "b.eib")
+    assert bundle.open_model(tmp_path / "b.eib", tmp_path / "cache", [key]).signed
 
 
 @given(st.data())

@@ -6,12 +6,12 @@ An operator without a rule stays as it is; writers say that they do not know it.
 from __future__ import annotations
 
 from quantize.graph import Graph
-from quantize.graph.canonical import arithmetic, matrices, moves, normalization, reductions, resizing, windows
+from quantize.graph.canonical import arithmetic, attention, einsum, matrices, moves, normalization, reductions, resizing, windows
 from quantize.graph.canonical.rewrite import Rewrite, Rule
 
 __all__ = ["canonical"]
 
-_RULES: dict[str, Rule] = {**arithmetic.RULES, **matrices.RULES, **moves.RULES, **normalization.RULES, **reductions.RULES,
+_RULES: dict[str, Rule] = {**arithmetic.RULES, **attention.RULES, **einsum.RULES, **matrices.RULES, **moves.RULES, **normalization.RULES, **reductions.RULES,
                            **resizing.RULES, **windows.RULES}
 
 

@@ -46,13 +46,15 @@ def _limit(rewrite: Rewrite, node: Node, place: int, name: str | None) -> float:
 
 
 def _two(rewrite: Rewrite, node: Node) -> None:
-    """Add, Sub, Mul, Div and Pow: what leaves its input as it is goes away, a Div by a constant is a Mul."""
+    """Add, Sub, Mul, Div and Pow: what leaves its input as it is goes away; Sub and Div by a constant are Add and Mul."""
     (a, b), output = node.inputs, node.outputs[0]
     if node.op in ("Add", "Mul") and rewrite.array(a) is not None:
         a, b = b, a  # the constant second
     array = rewrite.array(b)
     if array is not None and rewrite.shape(a) == rewrite.shape(output) and np.all(array == _NEUTRAL[node.op]):
         rewrite.forward(a, output)
+    elif node.op == "Sub" and array is not None and rewrite.graph.dtypes[a] == "float32":
+        rewrite.emit("Add", [a, rewrite.constant(f"{node.name}/negative", -array)], output)
     elif node.op == "Div" and array is not None and rewrite.graph.dtypes[a] == "float32" and np.all(array != 0):
         rewrite.emit("Mul", [a, rewrite.constant(f"{node.name}/reciprocal", np.float32(1) / array)], output)
     else:
@@ -85,9 +87,43 @@ def _swish(rewrite: Rewrite, node: Node) -> None:
     rewrite.emit("Mul", [x, gate], node.outputs[0])
 
 
+def _softplus(rewrite: Rewrite, node: Node) -> None:
+    _log_of_one_plus_exp(rewrite, node.inputs[0], node.name, node.outputs[0])
+
+
+def _log_of_one_plus_exp(rewrite: Rewrite, x: str, name: str, output: str) -> None:
+    """log(1 + e^x) as relu(x) + log(1 + e^-|x|), which does not overflow."""
+    shape, one = rewrite.shape(x), rewrite.constant(f"{name}/one", np.float32(1))
+    size = rewrite.make("Abs", [x], f"{name}/abs", shape)
+    power = rewrite.make("Exp", [rewrite.make("Neg", [size], f"{name}/neg", shape)], f"{name}/exp", shape)
+    more = rewrite.make("Log", [rewrite.make("Add", [power, one], f"{name}/sum", shape)], f"{name}/log", shape)
+    rewrite.emit("Add", [rewrite.make("Relu", [x], f"{name}/relu", shape), more], output)
+
+
+def _softsign(rewrite: Rewrite, node: Node) -> None:
+    x, shape, one = node.inputs[0], rewrite.shape(node.inputs[0]), rewrite.constant(f"{node.name}/one", np.float32(1))
+    size = rewrite.make("Abs", [x], f"{node.name}/abs", shape)
+    rewrite.emit("Div", [x, rewrite.make("Add", [size, one], f"{node.name}/sum", shape)], node.outputs[0])
+
+
+def _scaled_elu(rewrite: Rewrite, node: Node) -> None:
+    """Selu is gamma Elu(x); Celu is alpha Elu(x / alpha) with Elu's own alpha 1."""
+    x, shape, selu = node.inputs[0], rewrite.shape(node.inputs[0]), node.op == "Selu"
+    alpha = float(node.attributes.get("alpha", 1.67326319217681884765625 if selu else 1.0))
+    scale = float(node.attributes.get("gamma", 1.05070102214813232421875)) if selu else alpha
+    if not selu and alpha != 1:
+        x = rewrite.make("Mul", [x, rewrite.constant(f"{node.name}/inverse", np.float32(1 / alpha))], f"{node.name}/scaled", shape)
+    if scale == 1:
+        rewrite.emit("Elu", [x], node.outputs[0], alpha=1.0)
+        return
+    inner = rewrite.make("Elu", [x], f"{node.name}/elu", shape, alpha=alpha if selu else 1.0)
+    rewrite.emit("Mul", [inner, rewrite.constant(f"{node.name}/scale", np.float32(scale))], node.outputs[0])
+
+
 def _mish(rewrite: Rewrite, node: Node) -> None:
     x, shape = node.inputs[0], rewrite.shape(node.inputs[0])
-    inner = rewrite.make("Softplus", [x], f"{node.name}/softplus", shape)
+    inner = rewrite.graph.add_value(f"{node.name}/softplus", shape)
+    _log_of_one_plus_exp(rewrite, x, inner, inner)
     gate = rewrite.make("Tanh", [inner], f"{node.name}/tanh", shape)
     rewrite.emit("Mul", [x, gate], node.outputs[0])
 
@@ -108,5 +144,6 @@ def _softmax(rewrite: Rewrite, node: Node) -> None:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_DEFAULTS, _with_defaults), **dict.fromkeys(_NEUTRAL, _two), **dict.fromkeys(("Min", "Max", "Sum", "Mean"), _several),
-    "Clip": _clip, "Swish": _swish, "Mish": _mish, "Softmax": _softmax, "LogSoftmax": _softmax,
+    "Clip": _clip, "Swish": _swish, "Mish": _mish, "Softplus": _softplus, "Softsign": _softsign,
+    "Selu": _scaled_elu, "Celu": _scaled_elu, "Softmax": _softmax, "LogSoftmax": _softmax, "Hardmax": _softmax,
 }

@@ -8,7 +8,7 @@ from edgeinfer.model.tensor import Array
 from quantize.graph import Node
 from quantize.graph.canonical.rewrite import Rewrite, Rule
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "product"]
 
 
 def _gemm(rewrite: Rewrite, node: Node) -> None:
@@ -21,24 +21,24 @@ def _gemm(rewrite: Rewrite, node: Node) -> None:
     if weights is not None and rewrite.array(a) is None:
         weights = (weights if node.attributes.get("transB", 0) else weights.T) * np.float32(alpha)
         whole = bias is not None
-        product = output if whole else rewrite.graph.add_value(f"{node.name}/product", shape)
-        _emit(rewrite, node, a, weights, np.zeros(shape[1]) if bias is None else bias * beta, product)
+        made = output if whole else rewrite.graph.add_value(f"{node.name}/product", shape)
+        _emit(rewrite, node, a, weights, np.zeros(shape[1]) if bias is None else bias * beta, made)
         if whole:
             return
     else:
         b = _transposed(rewrite, b, f"{node.name}/b") if node.attributes.get("transB", 0) else b
-        product = output if alpha == 1 and not c else rewrite.graph.add_value(f"{node.name}/product", shape)
-        _product(rewrite, node, a, b, product)
+        made = output if alpha == 1 and not c else rewrite.graph.add_value(f"{node.name}/product", shape)
+        product(rewrite, node, a, b, made)
         if alpha != 1:
             scaled = output if not c else rewrite.graph.add_value(f"{node.name}/scaled", shape)
-            product = rewrite.emit("Mul", [product, rewrite.constant(f"{node.name}/alpha", np.float32(alpha))], scaled)
+            made = rewrite.emit("Mul", [made, rewrite.constant(f"{node.name}/alpha", np.float32(alpha))], scaled)
     if c:
         if beta != 1:
             array = rewrite.array(c)
             by = rewrite.constant(f"{node.name}/beta", np.float32(beta))
             c = (rewrite.make("Mul", [c, by], f"{node.name}/c", rewrite.shape(c)) if array is None
                  else rewrite.constant(f"{node.name}/c", array * np.float32(beta)))
-        rewrite.emit("Add", [product, c], output)
+        rewrite.emit("Add", [made, c], output)
 
 
 def _row(bias: Array | None, width: int) -> Array | None:
@@ -50,10 +50,10 @@ def _row(bias: Array | None, width: int) -> Array | None:
 
 def _matmul(rewrite: Rewrite, node: Node) -> None:
     a, b = node.inputs
-    _product(rewrite, node, a, b, node.outputs[0])
+    product(rewrite, node, a, b, node.outputs[0])
 
 
-def _product(rewrite: Rewrite, node: Node, a: str, b: str, output: str) -> None:
+def product(rewrite: Rewrite, node: Node, a: str, b: str, output: str) -> None:
     """numpy's matmul of two values; by Gemm where one is a constant matrix."""
     left, right = rewrite.array(a), rewrite.array(b)
     if right is not None and left is None and _is_matrix(right):

@@ -44,18 +44,20 @@ def _transpose(rewrite: Rewrite, node: Node) -> None:
 
 
 def _concat(rewrite: Rewrite, node: Node) -> None:
-    if len(node.inputs) == 1:
-        _same(rewrite, node)
+    full = [value for value in node.inputs if 0 not in rewrite.shape(value)]
+    if len(full) == 1:
+        rewrite.forward(full[0], node.outputs[0])
     else:
-        rewrite.emit("Concat", node.inputs, node.outputs, axis=_axis(rewrite, node, 0))
+        rewrite.emit("Concat", full, node.outputs, axis=_axis(rewrite, node, 0))
 
 
 def _split(rewrite: Rewrite, node: Node) -> None:
     axis = _axis(rewrite, node, 0)
-    if len(node.outputs) == 1:
-        _same(rewrite, node)
+    full = [output for output in node.outputs if rewrite.shape(output)[axis]]
+    if len(full) == 1:
+        rewrite.forward(node.inputs[0], full[0])
     else:
-        rewrite.emit("Split", node.inputs[:1], node.outputs, axis=axis, split=[rewrite.shape(output)[axis] for output in node.outputs])
+        rewrite.emit("Split", node.inputs[:1], full, axis=axis, split=[rewrite.shape(output)[axis] for output in full])
 
 
 def _slice(rewrite: Rewrite, node: Node) -> None:
@@ -154,6 +156,24 @@ def _depth_to_space(rewrite: Rewrite, node: Node) -> None:
                  mode=node.attributes.get("mode", "DCR"))
 
 
+def _scatter(rewrite: Rewrite, node: Node) -> None:
+    rewrite.emit("ScatterElements", node.inputs, node.outputs, **node.attributes)
+
+
+def _top_k(rewrite: Rewrite, node: Node) -> None:
+    """Before set 10 k was an attribute."""
+    attributes = dict(node.attributes)
+    k = attributes.pop("k", None)
+    inputs = node.inputs if k is None else [node.inputs[0], rewrite.constant(f"{node.name}/k", np.array([k]), "int64")]
+    rewrite.emit("TopK", inputs, node.outputs, **attributes)
+
+
+def _grid_sample(rewrite: Rewrite, node: Node) -> None:
+    """Set 20 calls bilinear and bicubic linear and cubic."""
+    mode = node.attributes.get("mode", "linear")
+    rewrite.emit("GridSample", node.inputs, node.outputs, **{**node.attributes, "mode": mode.removeprefix("bi")})
+
+
 def _axis(rewrite: Rewrite, node: Node, default: int) -> int:
     return int(node.attributes.get("axis", default)) % max(1, len(rewrite.shape(node.inputs[0])))
 
@@ -162,4 +182,5 @@ RULES: dict[str, Rule] = {
     "Identity": _same, "Dropout": _dropout, "Reshape": _reshape, "Flatten": _reshape, "Squeeze": _reshape, "Unsqueeze": _reshape,
     "Cast": _cast, "CastLike": _cast, "Transpose": _transpose, "Concat": _concat, "Split": _split, "Slice": _slice, "Pad": _pad,
     "Expand": _expand, "Tile": _tile, "Gather": _gather, "DepthToSpace": _depth_to_space,
+    "Scatter": _scatter, "TopK": _top_k, "GridSample": _grid_sample,
 }

@@ -63,5 +63,20 @@ def _root_mean_square(rewrite: Rewrite, node: Node) -> None:
     rewrite.emit("Mul", [normal, node.inputs[1]], node.outputs[0])
 
 
+def _mean_variance(rewrite: Rewrite, node: Node) -> None:
+    """(x - mean) / (deviation + 1e-9) over batch, height and width."""
+    x, shape = node.inputs[0], rewrite.shape(node.inputs[0])
+    axes = sorted(int(axis) % len(shape) for axis in node.attributes.get("axes", [0, 2, 3]))
+    sides = [1 if axis in axes else side for axis, side in enumerate(shape)]
+    mean = rewrite.make("ReduceMean", [x], f"{node.name}/mean", sides, axes=axes, keepdims=1)
+    centred = rewrite.make("Sub", [x, mean], f"{node.name}/centred", shape)
+    squares = rewrite.make("Mul", [centred, centred], f"{node.name}/squares", shape)
+    variance = rewrite.make("ReduceMean", [squares], f"{node.name}/variance", sides, axes=axes, keepdims=1)
+    root = rewrite.make("Sqrt", [variance], f"{node.name}/root", sides)
+    some = rewrite.make("Add", [root, rewrite.constant(f"{node.name}/epsilon", np.float32(1e-9))], f"{node.name}/some", sides)
+    rewrite.emit("Div", [centred, some], node.outputs[0])
+
+
 RULES: dict[str, Rule] = {"BatchNormalization": _batch, "InstanceNormalization": _instance, "LayerNormalization": _layer,
-                          "GroupNormalization": _group, "RMSNormalization": _root_mean_square}
+                          "GroupNormalization": _group, "RMSNormalization": _root_mean_square,
+                          "MeanVarianceNormalization": _mean_variance}

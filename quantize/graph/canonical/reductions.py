@@ -65,7 +65,8 @@ def _lp_normalization(rewrite: Rewrite, node: Node) -> None:
     total = rewrite.make("ReduceSum", [powers], f"{node.name}/sum", sides, axes=[axis], keepdims=1)
     if power == 2:
         total = rewrite.make("Sqrt", [total], f"{node.name}/norm", sides)
-    rewrite.emit("Div", [x, total], output)
+    some = rewrite.make("Clip", [total], f"{node.name}/some", sides, min=1e-12, max=float("inf"))  # zeros stay zeros
+    rewrite.emit("Div", [x, some], output)
 
 
 RULES: dict[str, Rule] = {**dict.fromkeys(_PLAIN, _reduce), **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceSumSquare"), _of_powers),

@@ -29,13 +29,12 @@ def _conv_transpose(rewrite: Rewrite, node: Node) -> None:
     strides, dilations = _list(node, "strides", rank), _list(node, "dilations", rank)
     extra = [int(value) for value in node.attributes.get("output_padding") or [0] * rank]
     auto = node.attributes.get("auto_pad", "NOTSET")
-    wanted = node.attributes.get("output_shape")
-    if wanted or auto.startswith("SAME"):
-        wanted = list(wanted or [side * stride for side, stride in zip(shape[2:], strides, strict=True)])[-rank:]
+    if node.attributes.get("output_shape") or auto.startswith("SAME"):
+        wanted = rewrite.shape(node.outputs[0])[2:]
         pads = [0] * (2 * rank)
         for side in range(rank):
             covered = strides[side] * (shape[2 + side] - 1) + extra[side] + (weights[2 + side] - 1) * dilations[side] + 1
-            total = covered - int(wanted[side])
+            total = covered - wanted[side]
             if total < 0:  # more than the windows reach: the rest is bias only
                 extra[side], total = extra[side] - total, 0
             less, more = total // 2, total - total // 2

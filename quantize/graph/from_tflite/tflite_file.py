@@ -58,25 +58,30 @@ class TFLiteFile:
         return TENSOR_TYPES[kind] if 0 <= kind < len(TENSOR_TYPES) else f"type {kind}"
 
     def refuse_integers(self) -> None:
-        """Raises ModelError for a file that is quantised already, in its weights or throughout, or pruned."""
-        for tensor in self._tensors:
-            kind, quantization = TENSOR_TYPES[tensor.type], tensor.quantization
-            scales = quantization.scale if quantization is not None else None
-            if kind not in ("float32", "float16") and scales is not None and len(scales):
+        """Raises ModelError for a file whose activations are quantised already, or whose weights are pruned."""
+        for index, tensor in enumerate(self._tensors):
+            if self._quantized(tensor) and self._data(tensor.buffer) is None:
                 raise ModelError(f"{self.name}: tensor '{(tensor.name or b'').decode('utf-8', 'replace')}'",
-                                 "a float model", f"one that is already quantised ({kind})",
+                                 "a float model", f"one that is already quantised ({self.dtype(index)})",
                                  "give the float model: the converter's output without its optimizations")
             if tensor.sparsity is not None:
                 raise ModelError(self.name, "weights that are all there", "sparse ones", "convert it without sparsity")
 
+    def integer_weights(self) -> int:
+        """How many constants a converter has rounded to integers, as its "dynamic range" does."""
+        return sum(self._quantized(tensor) for tensor in self._tensors)
+
     def constants(self) -> dict[int, Array]:
-        """The tensors whose values are in the file. Raises ModelError where they are fewer or more than the shape says, and
-        for weights that are no numbers."""
+        """The tensors whose values are in the file, integers with a scale as the reals that they stand for. Raises
+        ModelError where they are fewer or more than the shape says, and for weights that are no numbers."""
         found: dict[int, Array] = {}
         for index, tensor in enumerate(self._tensors):
             data, kind = self._data(tensor.buffer), self.dtype(index)
-            if data is None or kind not in _ARRAYS:
+            if data is None:
                 continue
+            if kind not in _ARRAYS:
+                raise ModelError(f"{self.name}: tensor {index}", f"one of {', '.join(_ARRAYS)}", kind,
+                                 "convert the model anew, without its optimizations")
             shape = tuple(int(side) for side in (() if tensor.shape is None else tensor.shape))
             array = np.frombuffer(data, kind) if len(data) % np.dtype(kind).itemsize == 0 else np.zeros(0)
             if array.size != int(np.prod(shape)) or min(shape, default=0) < 0:
@@ -86,6 +91,8 @@ class TFLiteFile:
                 raise ModelError(f"{self.name}: tensor {index}", "weights that are numbers", "NaN among them",
                                  "take the weights of before the training diverged")
             found[index] = array.reshape(shape)
+            if self._quantized(tensor):
+                found[index] = _reals(found[index], tensor.quantization)
         return found
 
     def reaches(self, index: int, wanted: Collection[str], through: Collection[str]) -> bool:
@@ -102,6 +109,11 @@ class TFLiteFile:
                     left.extend(output for output in operator.outputs if output not in seen)
                     seen.update(operator.outputs)
         return False
+
+    @staticmethod
+    def _quantized(tensor: Any) -> bool:
+        scales = None if tensor.quantization is None else tensor.quantization.scale
+        return scales is not None and len(scales) > 0 and TENSOR_TYPES[tensor.type] not in ("float32", "float16")
 
     def _data(self, buffer: int) -> Any:
         entry = self._model.buffers[buffer]
@@ -120,3 +132,14 @@ class TFLiteFile:
                         [int(index) for index in operator.inputs], [int(index) for index in operator.outputs],
                         operator.builtinOptions,
                         b"" if operator.customOptions is None else bytes(bytearray(operator.customOptions)), custom)
+
+
+def _reals(stored: Array, quantization: Any) -> Array:
+    """scale * (stored - zero_point), of the whole or along an axis: LiteRT's quantisation specification."""
+    scale, zero_point = np.asarray(quantization.scale, np.float32), np.asarray(quantization.zeroPoint, np.int64)
+    sides = [1] * stored.ndim
+    if scale.size > 1:
+        sides[quantization.quantizedDimension] = scale.size
+        scale, zero_point = scale.reshape(sides), zero_point.reshape(sides)
+    reals: Array = ((stored.astype(np.int64) - zero_point) * scale).astype(np.float32).reshape(stored.shape)
+    return reals
