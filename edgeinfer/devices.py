@@ -50,12 +50,15 @@ class Activations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class QuantizationRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model must keep to so that all of it runs in INT8 here. ``integer_io``: inputs and outputs must be integers
-    too. ``notes`` are sentences for people."""
+    too. ``int8`` False: its accelerator does not compute in INT8, and ``instead`` says what to do. ``notes`` are sentences
+    for people."""
 
     weights: Weights
     activations: Activations
     bias: Literal["int32", "float32"]
     integer_io: bool
+    int8: bool = True
+    instead: str = ""
     notes: tuple[str, ...] = ()
 
 

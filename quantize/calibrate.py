@@ -32,23 +32,24 @@ _EVERY = 32  # samples between two savings
 def calibrate(graph: Graph, setting: Setting, values: Sequence[str], cache: Path, progress: Progress,
               threads: int = 2) -> Observer:
     """The observer of ``values`` after all calibration samples. Raises DataError, SourceError, ModelError, StorageError."""
-    observer = Observer(graph, values, threads)
+    observer, position = Observer(graph, values, threads), 0
     path = cache / f"ranges-{_key(graph, setting, values)[:16]}.npz"
     stored = _load(path)
     if stored is not None:
         observer.resume(stored)
+        position = int(stored["position"])
     data = setting.calibration
-    if observer.seen >= len(data):
+    if position >= len(data):
         progress.say(f"ranges of {observer.seen} samples are known from before ({path.name})")
         return observer
-    if observer.seen:
-        progress.say(f"resumed behind sample {observer.seen} of {len(data)} ({path.name})")
-    left = tensors(data, setting.spec, setting.inputs, range(observer.seen, len(data)))
-    for _, feeds in progress.count(left, len(left), "samples"):
+    if position:
+        progress.say(f"resumed behind sample {position} of {len(data)} ({path.name})")
+    left = tensors(data, setting.spec, setting.inputs, range(position, len(data)))
+    for sample, feeds in progress.count(left, len(left), "samples"):
         observer.add(feeds)
         if observer.seen % _EVERY == 0:
-            _save(path, observer.state())
-    _save(path, observer.state())
+            _save(path, observer, sample.index + 1)
+    _save(path, observer, len(data))
     return observer
 
 
@@ -75,13 +76,14 @@ def _load(path: Path) -> Mapping[str, Array] | None:
         return None
 
 
-def _save(path: Path, state: Mapping[str, Array]) -> None:
-    """Whole or not at all, whenever the run is interrupted."""
+def _save(path: Path, observer: Observer, position: int) -> None:
+    """Whole or not at all, whenever the run is interrupted. ``position``: of the next sample."""
+    state = {**observer.state(), "position": np.array(position)}
     scratch = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as stream:
-            np.savez_compressed(stream, **dict(state))  # type: ignore[arg-type]  # names are values of the network
+            np.savez_compressed(stream, **state)  # type: ignore[arg-type]  # names are values of the network
         os.replace(scratch, path)
     except OSError as error:
         raise StorageError(str(path), "room for the ranges", error.strerror or str(error), f"df -h {path.parent}") from error

@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeinfer.errors import DataError, UnavailableError, UsageError
 from edgeinfer.model.minisign import MOST_KEY_BYTES, UNTRUSTED, PublicKey
 
-__all__ = ["MEMORY", "SecretKey", "read", "serialise"]
+__all__ = ["MEMORY", "SecretKey", "is_encrypted", "read", "serialise"]
 
 MEMORY = 1 << 30  # bytes that one guess at a password costs: libsodium's "sensitive" limit, as minisign has it
 _NO_KDF, _SCRYPT = b"\0\0", b"Sc"
@@ -44,6 +44,11 @@ def serialise(key: SecretKey, password: bytes | None, memory: int = MEMORY) -> b
     raw = _FORM.pack(b"Ed", kdf, b"B2", salt, operations, memory, sealed)
     kind = "unencrypted" if password is None else "encrypted"
     return f"{UNTRUSTED}minisign {kind} secret key\n{base64.b64encode(raw).decode()}\n".encode()
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a secret key file needs a password. Raises DataError for what is no secret key."""
+    return bool(_FORM.unpack(_decoded(path))[1] == _SCRYPT)
 
 
 def read(path: Path, password: bytes | None = None) -> SecretKey:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,16 @@ __all__ = ["CHROMIUM", "Browser"]
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
                  if (found := shutil.which(name))), None)
+
+
+# the protocol is spoken on file descriptors 3 and 4
+_ON_3_AND_4 = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -29,9 +40,8 @@ class Browser:
         self.events: list[dict[str, Any]] = []
         to_child, self._write = os.pipe()
         self._read, from_child = os.pipe()
-        # the protocol is on file descriptors 3 and 4 of the child
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "sh", CHROMIUM, "--headless", "--no-sandbox",
+            [sys.executable, "-c", _ON_3_AND_4, str(to_child), str(from_child), CHROMIUM, "--headless", "--no-sandbox",
              "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe", "--no-first-run", "--disable-extensions",
              "--disable-background-networking", f"--user-data-dir={self._folder.name}", "about:blank"],
             pass_fds=(to_child, from_child), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -24,7 +24,7 @@ from tests import litert
 
 __all__ = ["Op", "Tensor", "stateful_tflite", "tiny_onnx", "tiny_tflite", "window_tflite", "write_onnx", "write_tflite"]
 
-_TFLITE_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
+_TFLITE_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
 _ONNX_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 
 
@@ -42,12 +42,14 @@ class Tensor:
 
 @dataclass
 class Op:
-    """One operator: its name as the format writes it (AVERAGE_POOL_2D, GlobalAveragePool) and the names of its tensors."""
+    """One operator: its name as the format writes it (AVERAGE_POOL_2D, GlobalAveragePool) and the names of its tensors.
+    ``version`` is TFLite's."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
+    version: int = 2
 
 
 def tiny_tflite(path: Path, *, dtype: str = "uint8", height: int = 8, width: int = 8, channels: int = 3,
@@ -112,7 +114,7 @@ def write_tflite(path: Path, tensors: Sequence[Tensor], ops: Sequence[Op], input
     for op in ops:
         code, made = schema.OperatorCodeT(), schema.OperatorT()
         code.builtinCode = getattr(schema.BuiltinOperator, op.name)
-        code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1 if op.name == "RESHAPE" else 2
+        code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1 if op.name == "RESHAPE" else op.version
         made.opcodeIndex = len(model.operatorCodes)
         made.inputs, made.outputs = [place[name] for name in op.inputs], [place[name] for name in op.outputs]
         for kind, values in op.options.items():

@@ -27,10 +27,11 @@ from edgeinfer.errors import BundleError, DataError, Fault, ManifestError, Stora
 from edgeinfer.model.archive import Entry, entries, write_entries
 from edgeinfer.model.consistency import MANIFEST, SIGNATURE, is_member_name
 from edgeinfer.model.manifest import MAX_BYTES, Manifest, Member, parse, serialise
-from edgeinfer.model.signature import MOST_SIGNATURE_BYTES, PublicKey, Trust
+from edgeinfer.model.minisign import MOST_SIGNATURE_BYTES, PublicKey, parse_signature
+from edgeinfer.model.signature import Trust
 from edgeinfer.model.signature import verify as verify_signature
 
-__all__ = ["Bundle", "lines", "open_model", "pack", "read", "sha256", "unpack", "write"]
+__all__ = ["Bundle", "attach", "lines", "open_model", "pack", "read", "sha256", "unpack", "write"]
 
 MOST_BYTES = 1 << 30  # of a whole bundle, unless the caller says otherwise
 _MOST_LABEL_BYTES = 4 << 20
@@ -83,8 +84,8 @@ def open_model(path: Path, cache: Path, keys: Sequence[PublicKey] = ()) -> Bundl
 def read(folder: Path, *, verify: bool = True, keys: Sequence[PublicKey] = ()) -> Bundle:
     """The bundle in ``folder``. Without ``verify`` no digest is computed, only names and sizes are checked.
 
-    ``keys``: those that this device trusts; with any given the bundle must be signed by one. Raises ManifestError and BundleError
-    (every fault at once), UnavailableError where the signature cannot be checked.
+    ``keys``: those that this device trusts; with any given the bundle must be signed by one. Raises ManifestError and
+    BundleError (every fault at once), UnavailableError where the signature cannot be checked.
     """
     if not folder.is_dir():
         raise BundleError(str(folder), "a bundle's folder", "none", f"ls -l '{folder.parent}'")
@@ -167,6 +168,25 @@ def unpack(eib: Path, into: Path, *, max_bytes: int = MOST_BYTES, keys: Sequence
                 _write_member(staging / name, content)
         _read(staging, where, False, keys)
     return _read(into, into.name, False, keys)
+
+
+def attach(folder: Path, signature: bytes) -> None:
+    """Put ``signature`` into the bundle in ``folder`` as its manifest.sig, whole or not at all.
+
+    Raises BundleError for what is no signature, StorageError when the disk fails.
+    """
+    parse_signature(signature, SIGNATURE)
+    with _storage(folder):
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{folder.name}.", dir=folder.parent)  # in it, it were a stranger
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(signature)
+                _sync(stream)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(folder / SIGNATURE)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        _sync_folder(folder)
 
 
 def _first(members: Iterator[Entry], where: str) -> bytes:

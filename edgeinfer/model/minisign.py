@@ -42,8 +42,8 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Signature:
-    """``prehashed``: of the content's BLAKE2b-512, else of the content itself. ``comment`` is trusted once ``comment_raw`` is
-    found to sign ``raw`` and it."""
+    """``prehashed``: of the content's BLAKE2b-512, else of the content itself. ``comment_raw`` is a signature of ``raw`` and
+    ``comment``."""
 
     number: bytes
     raw: bytes

@@ -13,16 +13,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from edgeinfer.errors import BundleError, UnavailableError
-from edgeinfer.model.minisign import (
-    MOST_SIGNATURE_BYTES,
-    PublicKey,
-    Signature,
-    key_name,
-    parse_signature,
-    read_public_key,
-)
+from edgeinfer.model.minisign import PublicKey, Signature, key_name, parse_signature, read_public_key
 
-__all__ = ["MOST_SIGNATURE_BYTES", "PublicKey", "Trust", "read_public_key", "verify"]
+__all__ = ["PublicKey", "Trust", "read_public_key", "verify"]
 
 Trust = Literal["unsigned", "unverified", "verified"]  # unverified: a signature is there, and no key to check it with
 
@@ -57,7 +50,7 @@ def _holds(signature: Signature, raw: bytes, key: PublicKey, where: str) -> bool
         from cryptography.exceptions import InvalidSignature  # type: ignore[import-not-found,unused-ignore]
         from cryptography.hazmat.primitives.asymmetric import ed25519  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise UnavailableError(where, "Ed25519 to check manifest.sig", str(error), "pip install 'edgeinfer[sign]'") from error
+        raise UnavailableError(where, "Ed25519 to check it with", str(error), "pip install 'edgeinfer[sign]'") from error
     signed = hashlib.blake2b(raw).digest() if signature.prehashed else raw
     try:
         public = ed25519.Ed25519PublicKey.from_public_bytes(key.raw)

@@ -25,7 +25,7 @@ CONVERTERS = Table("converters", {
     "keras": "quantize.converters.keras:load",
 })
 
-Perms = dict[str, "tuple[int, ...] | None"]
+Perms = dict[str, tuple[int, ...] | None]
 Shapes = Mapping[str, Sequence[int]]
 
 

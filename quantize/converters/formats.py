@@ -42,7 +42,7 @@ def format_of(path: Path) -> str:
 
 
 def _archive(path: Path) -> str:
-    """Of a zip file. A .pt2 has models/*.json below a folder of any name, or serialized_exported_program.json (old torch)."""
+    """Of a zip file. A .pt2 has models/*.json in a folder of any name; of old, serialized_exported_program.json."""
     try:
         names = zipfile.ZipFile(path).namelist()
     except (OSError, zipfile.BadZipFile) as error:

@@ -14,27 +14,25 @@ __all__ = ["export"]
 
 
 def export(path: Path, out: Path, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Write ``out``, a float TFLite with a batch of 1, of the model's call or its signature ``serving_default``.
+    """Write ``out``, a float TFLite with a batch of 1, of a SavedModel's signature ``serving_default``. A Keras file is saved
+    as one beside ``out`` first.
 
     A layer with Python code in it (Lambda) is refused by Keras itself: ``safe_mode``.
     """
     tf: Any = import_module("tensorflow")
-    if path.is_dir():
-        model = tf.saved_model.load(str(path))
-        function = model.signatures.get("serving_default")
-        if function is None:
-            raise ModelError(path.name, "a SavedModel with the signature serving_default", f"{sorted(model.signatures)}",
-                             "save it with model.export(folder)")
-        specs = function.structured_input_signature[1]
-        fixed = {name: _fixed(tf, spec, name, shapes, path.name) for name, spec in specs.items()}
-        concrete = tf.function(function).get_concrete_function(**fixed)
-    else:
-        model = tf.keras.models.load_model(str(path), compile=False, safe_mode=True)
-        inputs = [_fixed(tf, spec, spec.name, shapes, path.name) for spec in model.inputs]
-        call = tf.function(lambda *given: model(given[0] if len(given) == 1 else list(given), training=False))
-        concrete = call.get_concrete_function(*inputs)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-    out.write_bytes(converter.convert())
+    folder = path
+    if not path.is_dir():
+        folder = out.with_suffix("")
+        tf.keras.models.load_model(str(path), compile=False, safe_mode=True).export(str(folder), verbose=False)
+    model = tf.saved_model.load(str(folder))
+    function = model.signatures.get("serving_default")
+    if function is None:
+        raise ModelError(path.name, "a SavedModel with the signature serving_default", f"{sorted(model.signatures)}",
+                         "save it with model.export(folder)")
+    specs = function.structured_input_signature[1]
+    fixed = {name: _fixed(tf, spec, name, shapes, path.name) for name, spec in specs.items()}
+    concrete = tf.function(function).get_concrete_function(**fixed)
+    out.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert())
 
 
 def _fixed(tf: Any, spec: Any, name: str, shapes: Mapping[str, Sequence[int]], where: str) -> Any:

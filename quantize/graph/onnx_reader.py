@@ -10,7 +10,7 @@ from onnx import ModelProto
 from quantize.graph import Graph
 from quantize.graph.canonical import canonical
 from quantize.graph.folding import fold
-from quantize.graph.onnx_loading import checked, load, opset_of
+from quantize.graph.onnx_loading import checked, load, opset_of, refuse
 from quantize.graph.onnx_shapes import with_shapes
 from quantize.graph.patterns import recognise
 
@@ -35,4 +35,9 @@ def read_model(model: ModelProto, where: str, shapes: Mapping[str, tuple[int, ..
 def _graph(model: ModelProto, where: str, shapes: Mapping[str, tuple[int, ...]] | None) -> Graph:
     graph = canonical(with_shapes(model, where, shapes or {}), opset_of(model, where), where)
     graph.name = where.removesuffix(".onnx")
-    return fold(recognise(graph), where)
+    fold(recognise(graph), where)
+    for output in graph.outputs:
+        if graph.is_constant(output) or output in graph.inputs:
+            refuse(f"{where}: output '{output}'", "an output that is computed from the inputs",
+                   "a constant" if graph.is_constant(output) else "an input as it is", "export the model without this output")
+    return graph

@@ -30,8 +30,7 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 _BY_DATA = {"NonZero", "NonMaxSuppression", "Unique", "Compress"}  # the size of what they make depends on the numbers
 _SIZES = {"Reshape", "Expand", "Slice", "Tile", "Range", "Resize", "Upsample", "TopK", "Pad", "ConstantOfShape", "OneHot",
           "Squeeze", "Unsqueeze", "Split", "CenterCropPad", "MaxUnpool", "Col2Im", "AffineGrid", "BlackmanWindow"}
-_WINDOWS = {"MaxPool", "AveragePool", "LpPool", "ConvTranspose"}  # of these inference and ONNX Runtime differ at the edge,
-_ROUNDING = {"auto_pad", "ceil_mode", "output_shape"}  # where one of these is set
+_ROUNDED = {"MaxPool", "AveragePool", "LpPool", "ConvTranspose"}
 _MOST_NUMBERS = 2**28  # of a constant that is computed: 1 GiB
 _KNOWN_UP_TO = 4096  # numbers of a constant that inference rules look at; sizes and axes, never weights
 _DATA_HINT = "export the model up to this node (for a detector: without NMS) and do the rest outside it"
@@ -173,7 +172,7 @@ class _Pass:
         place = self._place(node)
         if node.op_type in _BY_DATA:
             refuse(place, "sizes that do not depend on data", f"{node.op_type}, whose output has any size", _DATA_HINT)
-        if node.op_type in _WINDOWS and any(attribute.name in _ROUNDING for attribute in node.attribute):
+        if node.op_type in _ROUNDED and _rounds(node):
             return self._ran(node, place)
         inferred = self._inferred(node, place)
         found: list[tuple[tuple[int, ...], str]] = []
@@ -236,6 +235,15 @@ class _Pass:
         limits = {attribute.name: attribute.i for attribute in node.attribute}
         start, end = limits.get("start", 0), limits.get("end", len(shape))
         self._constant(node.output[0], np.array(shape[start:end], np.int64))
+
+
+def _rounds(node: NodeProto) -> bool:
+    """Whether its size is one about which inference rules and ONNX Runtime do not agree."""
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    same = "auto_pad" in attributes and attributes["auto_pad"].s.startswith(b"SAME")
+    if node.op_type == "ConvTranspose":
+        return same or "output_shape" in attributes
+    return "ceil_mode" in attributes and not same
 
 
 def side_name(side: Any) -> str:

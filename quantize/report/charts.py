@@ -24,9 +24,9 @@ def intervals(figures: Sequence[Figure | None], titles: Sequence[str]) -> Html:
     scale, unit = _around(known), known[0].unit
     shapes = []
     bottom = 16.0 * len(figures) + 6
-    for tick in ticks(scale.low, scale.high, 5):
+    for tick in ticks(scale.low, scale.high):
         x = scale.percent(tick)
-        shapes += [line(x, 0, x, bottom, "grid"), text(x, bottom + 15, units.quantity(tick, unit), "tick")]
+        shapes += [line(x, 0, x, bottom, "grid"), text(x, bottom + 15, units.tick(tick, unit), "tick")]
     for row, (figure, title) in enumerate(zip(figures, titles, strict=True)):
         if figure is not None:
             shapes.append(_measured(figure, scale, 16.0 * row + 11, row, title))
@@ -73,7 +73,7 @@ def layers(rows: Sequence[TensorComparison], worst: Collection[int]) -> Html:
     ranks = {index: rank + 1 for rank, index in enumerate(worst)}
     heights = [min(max(row.sqnr_db, 0.0), _SHOWN_DB) for row in rows]
     top = max(10.0, math.ceil(max(heights) / 10) * 10)
-    levels = ticks(0, top, 5)
+    levels = ticks(0, top)
     bottom = _TALL - 6
     scale = Scale(0, top)
 
@@ -85,14 +85,15 @@ def layers(rows: Sequence[TensorComparison], worst: Collection[int]) -> Html:
     step = 100 / len(rows)
     for index, (row, height) in enumerate(zip(rows, heights, strict=True)):
         left, rank = index * step, ranks.get(index)
-        bar = rectangle(f"{left + 0.12 * step:.3f}%", y(height), f"{0.76 * step:.3f}%", max(bottom - y(height), 1.5), _kind(row, rank))
+        bar = rectangle(f"{left + 0.12 * step:.3f}%", y(height), f"{0.76 * step:.3f}%", max(bottom - y(height), 1.5),
+                        _kind(row, rank))
         hover = tag("title", f"{index + 1}. {row.name} ({row.op}): {units.decibels(row.sqnr_db)}")
         number = text(f"{left + step / 2:.3f}%", y(height) - 5, str(rank), "rank") if rank else None
         area = rectangle(f"{left:.3f}%", 0, f"{step:.3f}%", _TALL, "area")
         shapes.append(tag("g", hover, area, bar, number))
     lowest = min(rows, key=lambda row: row.sqnr_db)
-    label = (f"Signal to noise of {units.count(len(rows), 'tensors')} in order of computation; the lowest is {lowest.name} with "
-             f"{units.decibels(lowest.sqnr_db)}")
+    label = (f"Signal to noise of {units.count(len(rows), 'tensors')} in order of computation; the lowest is {lowest.name} "
+             f"with {units.decibels(lowest.sqnr_db)}")
     return tag("div", tag("svg", *axis, class_="chart axis", width=22, height=_TALL, aria_hidden="true"),
                picture(_TALL, *shapes, label=label, class_="layers"), class_="plot")
 

@@ -42,8 +42,8 @@ Severity = Literal["good", "note", "warning", "bad"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``outcome``: the bar was passed or missed; "measured": none was set; "unlabelled": none was set and nothing has labels.
-    ``sentence``: why, with the figures. ``reasons``: further bars, a sentence each."""
+    """``outcome``: the bar was passed or missed; "measured": none was set; "unlabelled": none was set and nothing has
+    labels. ``sentence``: why, with the figures. ``reasons``: further bars, a sentence each."""
 
     outcome: Outcome
     sentence: str
@@ -61,8 +61,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """``runs``: float first. ``samples``: how many, ``what`` they are ("pictures"). Without labels the float run has nothing to
-    be measured by, and the others are measured against it."""
+    """``runs``: float first. ``samples``: how many, ``what`` they are ("pictures"). Without labels the float run has nothing
+    to be measured by, and the others are measured against it."""
 
     samples: int
     labelled: bool

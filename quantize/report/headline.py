@@ -20,15 +20,15 @@ def headline(document: Document) -> Html:
     tiles = [tag("li", tag("span", title, class_="what"), tag("strong", value), tag("small", more) if more else None)
              for title, value, more in _tiles(document)]
     return tag("header", tag("h1", tag("span", "Quantisation report ", class_="kicker"), model), said,
-               tag("ul", tiles, class_="tiles", role="list") if tiles else None)
+               tag("ul", tiles, class_=f"tiles of{len(tiles)}", role="list") if tiles else None)
 
 
 def _tiles(document: Document) -> list[tuple[str, str, str]]:
     tiles = _accuracy(document)
     if document.parity and document.parity.agreement:
+        apart = max((output.max_lsb for output in document.parity.outputs), default=0.0)
         tiles.append(("ONNX and TFLite agree", units.figure(document.parity.agreement),
-                      f"at most {units.quantity(max((output.max_lsb for output in document.parity.outputs), default=0), 'LSB')}"
-                      " apart"))
+                      f"at most {units.quantity(apart, 'LSB')} apart"))
     files = document.files
     if len(files) > 1 and files[0].bytes and (smallest := min(file.bytes for file in files[1:])) > 0:
         tiles.append(("Size", units.ratio(files[0].bytes, smallest, "smaller", "larger"),
@@ -37,8 +37,9 @@ def _tiles(document: Document) -> list[tuple[str, str, str]]:
     if timed and files[0].latency and files[0].latency.p50 > 0:
         best = min(timed, key=lambda file: file.latency.p50 if file.latency else 0.0)
         assert best.latency is not None
-        tiles.append(("Speed on this machine", units.ratio(files[0].latency.p50, best.latency.p50, "faster", "slower"), f"{units.milliseconds(files[0].latency.p50)} to "
-                      f"{units.milliseconds(best.latency.p50)}, {best.title}"))
+        first, own = files[0].latency.p50, best.latency.p50
+        tiles.append(("Speed on this machine", units.ratio(first, own, "faster", "slower"),
+                      f"{units.milliseconds(first)} to {units.milliseconds(own)}, {best.title}"))
     return tiles
 
 

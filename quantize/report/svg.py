@@ -1,5 +1,7 @@
-"""Inline SVG without a fixed size: x in per cent of the width there is, y in pixels. Nothing is stretched, so text stays text
-and dots stay round on a telephone and on paper."""
+"""Inline SVG without a fixed size: x in per cent of the width there is, y in pixels.
+
+Nothing is stretched, so text stays text and dots stay round, on a telephone and on paper.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,16 @@ class Scale(NamedTuple):
         return f"{100 * self.fraction(value):.2f}%"
 
 
-def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers between the two: steps of 1, 2 or 5 times a power of ten."""
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """At most so many round numbers between the two: steps of 1, 2 or 5 times a power of ten."""
     if not high > low:
         return [low]
-    rough = (high - low) / max(about, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(index * step, 12) + 0.0 for index in range(first, math.floor(high / step + 1e-9) + 1)]
+    power = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    for factor in (1, 2, 5, 10, 20, 50):
+        first, last = math.ceil(low / power / factor - 1e-9), math.floor(high / power / factor + 1e-9)
+        if last - first < most:
+            break
+    return [round(index * factor * power, 12) + 0.0 for index in range(first, last + 1)]
 
 
 def picture(height: float, *children: Child, label: str, class_: str = "") -> Html:

@@ -11,12 +11,13 @@ __all__ = ["thumbnail"]
 
 
 def thumbnail(pixels: Array, order: str = "RGB", side: int = 192) -> bytes:
-    """A JPEG of a picture, its longer side at most ``side``. ``pixels``: uint8, (height, width, 3) in ``order`` "RGB" or "BGR",
-    or (height, width) or (height, width, 1) grey. Raises UnavailableError without OpenCV."""
+    """A JPEG of a picture, its longer side at most ``side``. ``pixels``: uint8, (height, width, 3) in ``order`` "RGB" or
+    "BGR", or (height, width) or (height, width, 1) grey. Raises UnavailableError without OpenCV."""
     try:
         import cv2
     except ImportError as error:
-        raise UnavailableError("report", "OpenCV for the pictures", str(error), "pip install 'edgeinfer[quantize]'") from error
+        hint = "pip install 'edgeinfer[quantize]'"
+        raise UnavailableError("report", "OpenCV for the pictures", str(error), hint) from error
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     picture = np.ascontiguousarray(pixels[:, :, ::-1] if colour and order == "RGB" else pixels)
     height, width = picture.shape[:2]

@@ -7,7 +7,7 @@ import math
 from quantize.metrics.metric import Figure
 
 __all__ = ["MISSING", "count", "decibels", "ends", "figure", "interval", "milliseconds", "number", "quantity", "ratio",
-           "seconds", "share", "signed", "size", "title"]
+           "seconds", "share", "signed", "size", "tick", "title"]
 
 MISSING = "\u2013"  # an en dash
 _TIMES = "\u00d7"
@@ -38,6 +38,11 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{bare}{_SPACE}{unit}" if unit else bare
 
 
+def tick(value: float, unit: str) -> str:
+    """A value on an axis: no more digits than it needs, and only short units."""
+    return number(value, 6) + (f"{_SPACE}{unit}" if unit in ("%", "dB") else "")
+
+
 def signed(value: float, unit: str) -> str:
     """With a plus sign where it is positive."""
     text = quantity(value, unit)
@@ -63,7 +68,7 @@ def ends(low: float, high: float) -> str:
     if not 1e-4 <= largest < 1e6:
         return f"{number(low)} to {number(high)}"
     decimals = max(2 - math.floor(math.log10(largest)), 0)
-    return f"{_fixed(low, decimals)} to {_fixed(high, decimals)}"
+    return " to ".join(_fixed(end, decimals) if end else "0" for end in (low, high))
 
 
 def decibels(value: float) -> str:
@@ -102,10 +107,11 @@ def seconds(value: float) -> str:
 
 
 def ratio(first: float, own: float, less: str, more: str) -> str:
-    """ "3.7× smaller", or "1.2× larger" where ``own`` is more than ``first``; empty where they cannot be compared."""
+    """So many times smaller, or larger where ``own`` is more than ``first``; empty where they cannot be compared."""
     if not (first > 0 and own > 0):
         return ""
-    return f"{number(first / own, 2)}{_TIMES} {less}" if own <= first else f"{number(own / first, 2)}{_TIMES} {more}"
+    times = number(max(first, own) / min(first, own), 2)
+    return "the same" if times == "1" else f"{times}{_TIMES} {less if own < first else more}"
 
 
 def title(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quantize.compare import Parity
 from quantize.metrics.metric import Figure
 from quantize.report import units
-from quantize.report.document import Accuracy, Run, Verdict
+from quantize.report.document import Accuracy, Outcome, Run, Verdict
 
 __all__ = ["judge"]
 
@@ -26,35 +26,50 @@ def judge(accuracy: Accuracy, max_drop: float | None = None, parity: Parity | No
     if not runs:
         raise RuntimeError("a verdict needs an INT8 run")
     passed, sentence = _with_labels(accuracy, max_drop) if runs[0].drops else _without(accuracy, max_drop)
-    reasons = []
+    reasons = _undecided(accuracy, max_drop)
     if parity is not None and parity.agreement is not None and min_parity is not None:
         alike = parity.agreement.value >= min_parity - _WITHIN
-        reasons.append(f"The INT8 files give the same answer on {units.figure(parity.agreement)} of the {accuracy.what}, and "
+        reasons.append(f"The INT8 files give the same answer on {units.figure(parity.agreement)} of the {accuracy.what}; "
                        f"{units.quantity(min_parity, '%')} {'were asked for' if alike else 'are needed'}.")
-        if not alike:
-            return Verdict(outcome="missed", sentence=sentence, reasons=tuple(reasons))
-    if max_drop is None:
+        passed = passed and alike
+    outcome: Outcome = "passed" if passed else "missed"
+    if passed and max_drop is None:
         outcome = "measured" if runs[0].drops else "unlabelled"
-        return Verdict(outcome=outcome, sentence=sentence, reasons=tuple(reasons))  # type: ignore[arg-type]  # both are outcomes
-    return Verdict(outcome="passed" if passed else "missed", sentence=sentence, reasons=tuple(reasons))
+    return Verdict(outcome=outcome, sentence=sentence, reasons=tuple(reasons))
 
 
 def _with_labels(accuracy: Accuracy, max_drop: float | None) -> tuple[bool, str]:
-    run = max(accuracy.runs[1:], key=lambda run: run.drops[0].value)
+    run = _worst(accuracy.runs[1:])
     drop = run.drops[0]
     name = drop.name.removeprefix("drop of ")
     before, after = _of(accuracy.runs[0], name), _of(run, name)
-    samples = units.count(accuracy.samples, accuracy.what)
+    samples, lost = units.count(accuracy.samples, accuracy.what), units.quantity(abs(drop.value), drop.unit)
     if drop.value == 0:
         change = f"{run.title} leaves {name} as it was: {units.figure(after)} on {samples}"
     else:
         verb = "raises" if (drop.value < 0) == (after.better == "higher") else "lowers"
-        change = (f"{run.title} {verb} {name} by {units.quantity(abs(drop.value), drop.unit)}: {units.figure(after)} instead of "
-                  f"{units.figure(before)} on {samples}")
+        change = (f"{run.title} {verb} {name} by {lost}: {units.figure(after)} instead of {units.figure(before)} on "
+                  f"{samples}")
     if max_drop is None:
         return True, f"{change}. No bar was set."
     passed = drop.value <= max_drop + _WITHIN
-    return passed, f"{change}. {units.title(units.quantity(max_drop, drop.unit))} {'may' if passed else 'is all that may'} be lost."
+    return passed, f"{change}. {'Up to' if passed else 'Only'} {units.quantity(max_drop, drop.unit)} may be lost."
+
+
+def _undecided(accuracy: Accuracy, max_drop: float | None) -> list[str]:
+    """Where another draw of samples could have judged otherwise."""
+    if max_drop is None or not accuracy.runs[1].drops:
+        return []
+    drop = _worst(accuracy.runs[1:]).drops[0]
+    if drop.low is None or drop.high is None or not drop.low <= max_drop < drop.high:
+        return []
+    return [f"The 95 % interval of the loss, {units.interval(drop)}, lies on both sides of that: more {accuracy.what} would "
+            "tell."]
+
+
+def _worst(runs: Sequence[Run]) -> Run:
+    """The run that lost most."""
+    return max(runs, key=lambda run: run.drops[0].value)
 
 
 def _without(accuracy: Accuracy, max_drop: float | None) -> tuple[bool, str]:

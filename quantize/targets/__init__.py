@@ -16,7 +16,7 @@ from edgeinfer.devices import DeviceProfile
 from edgeinfer.errors import UsageError
 from quantize.rules import Rules
 
-__all__ = ["Path", "Target", "load", "names"]
+__all__ = ["Format", "Path", "Target", "load", "names"]
 
 Format = Literal["tflite", "onnx"]
 Path = Literal["litert", "edgetpu", "onnxruntime", "tensorrt"]

@@ -1,8 +1,9 @@
 """What the Edge TPU takes: its operators, their limits, and the one split of a network between it and the CPU.
 
 Sources: coral.ai/docs/edgetpu/models-intro ("Model requirements", "Supported operations"),
-coral.ai/docs/edgetpu/compiler; Axis' copy of the same table, developer.axis.com, ARTPEC-7, "Supported ops"; for versions, what compiler 16.0 is known to
-refuse (google-coral/edgetpu issues 631, 845, 879), else TensorFlow of its time, tensorflow/lite/kernels/register.cc.
+coral.ai/docs/edgetpu/compiler; Axis' copy of the same table, developer.axis.com, ARTPEC-7, "Supported ops". Versions: what
+compiler 16.0 is known to refuse (google-coral/edgetpu issues 631, 845, 879), else TensorFlow of its time,
+tensorflow/lite/kernels/register.cc.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _why_not(graph: Graph, node: Node, fused: Mapping[str, Node]) -> str:
     if node.name in fused:
         return ""
     if not is_planned(graph, node):
-        return f"{lowered(graph, node)} stays float, and every value must have 8 bits"
+        return "it stays float, and every value must have 8 bits"
     return why_refused(_operator(graph, node))
 
 
@@ -158,7 +159,9 @@ def _operator(graph: Graph, node: Node) -> Operator:
 
 def _value(graph: Graph, name: str) -> Value:
     shape, stored = graph.shapes[name], graph.constants.get(name)
-    return Value((shape[0], *shape[2:], shape[1]) if len(shape) in (3, 4) and stored is None else shape, stored)
+    if stored is not None:
+        return Value((*shape[-2:], shape[-3]) if len(shape) >= 3 else shape, stored)  # slopes (C, 1, 1), operands alike
+    return Value((shape[0], *shape[2:], shape[1]) if len(shape) in (3, 4) else shape)
 
 
 def _axis(axis: int, rank: int) -> int:

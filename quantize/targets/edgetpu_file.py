@@ -30,7 +30,7 @@ def faults(content: bytes, where: str) -> list[Fault]:
     if len(model.subgraphs) != 1:
         return [Fault(where, "one subgraph", str(len(model.subgraphs)))]
     graph = model.subgraphs[0]
-    found = [*_sides(graph, where)]
+    found, seen = [*_sides(graph, where)], set[int]()
     for index, operator in enumerate(graph.operators or []):
         code = model.operatorCodes[operator.opcodeIndex]
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -39,6 +39,7 @@ def faults(content: bytes, where: str) -> list[Fault]:
             name = (code.customCode or b"custom").decode("utf-8", "replace")
         place = f"{where}: {name} {index} '{_name(graph.tensors[operator.outputs[0]])}'"
         found += _operator_faults(model, graph, operator, name, int(code.version), place)
+        found += _tensors_faults(model, graph, operator, seen, place)
     return found
 
 
@@ -71,10 +72,6 @@ def _operator_faults(model: Any, graph: Any, operator: Any, name: str, version: 
         yield Fault(place, f"version {VERSIONS[name]} at most", str(version))
     constants = {position: _stored(model, graph.tensors[index])
                  for position, index in enumerate(operator.inputs) if index >= 0}
-    for position, index in enumerate([*operator.inputs, *operator.outputs]):
-        if index >= 0:
-            constant = position < len(operator.inputs) and constants[position] is not None
-            yield from _tensor_faults(graph.tensors[index], constant, place)
     for position in _NEEDS_CONSTANTS.get(name, ()):
         if constants.get(position, 0) is None:
             yield Fault(place, "constant parameters", f"input {position} that varies")
@@ -83,15 +80,24 @@ def _operator_faults(model: Any, graph: Any, operator: Any, name: str, version: 
         yield Fault(place, "an operator that the Edge TPU takes", refused)
 
 
+def _tensors_faults(model: Any, graph: Any, operator: Any, seen: set[int], place: str) -> Iterator[Fault]:
+    """Of the tensors that no operator before this one has; ``seen`` takes them in."""
+    for index in [*operator.inputs, *operator.outputs]:
+        if index >= 0 and index not in seen:
+            seen.add(int(index))
+            tensor = graph.tensors[index]
+            yield from _tensor_faults(tensor, _stored(model, tensor) is not None, place)
+
+
 def _tensor_faults(tensor: Any, constant: bool, place: str) -> Iterator[Fault]:
     dtype, scales = _dtype(tensor), _scales(tensor)
     if dtype not in _EIGHT_BITS and not (constant and dtype in ("int32", "int64")):
         yield Fault(place, "values of 8 bits, biases of int32", f"{dtype} in '{_name(tensor)}'")
     elif dtype in _EIGHT_BITS and (not len(scales) or (len(scales) > 1 and not constant)):
         yield Fault(place, "one scale for a value", f"{len(scales)} in '{_name(tensor)}'")
-    signature = [] if tensor.shapeSignature is None else list(tensor.shapeSignature)
-    if any(side < 1 for side in [*_shape(tensor), *signature]):
-        yield Fault(place, "constant sides", f"{signature or list(_shape(tensor))} in '{_name(tensor)}'")
+    stated = _shape(tensor) if tensor.shapeSignature is None else tuple(int(side) for side in tensor.shapeSignature)
+    if any(side < 1 for side in [*_shape(tensor), *stated]):
+        yield Fault(place, "constant sides", f"{list(stated)} in '{_name(tensor)}'", "convert it with a batch of 1")
 
 
 def _view(graph: Any, operator: Any, name: str, constants: dict[int, Array | None]) -> Operator:

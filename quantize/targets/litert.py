@@ -15,10 +15,10 @@ from quantize.graph import Graph, Node
 from quantize.targets.lowering import lowered
 from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
 
-__all__ = ["SOURCE", "place"]
+__all__ = ["SOURCE", "XNNPACK", "place"]
 
 SOURCE = "LiteRT: tflite/delegates/xnnpack/README.md, Quantized Operators"
-_XNNPACK = frozenset({
+XNNPACK = frozenset({
     "ADD", "SUB", "MUL", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV",
     "BATCH_MATMUL", "MAX_POOL_2D", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "PAD", "RESHAPE", "RESIZE_BILINEAR",
     "SLICE", "SPLIT", "TRANSPOSE", "LEAKY_RELU", "LOGISTIC", "TANH", "ELU", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"})
@@ -33,26 +33,26 @@ def place(graph: Graph) -> list[Placement]:
 def _placement(graph: Graph, node: Node, fused: Mapping[str, Node]) -> Placement:
     work, name = multiplications(graph, node), lowered(graph, node)
     if not is_planned(graph, node):
-        return Placement(node.name, node.op, "litert", False, _why_float(graph, node, name), SOURCE, work)
+        return Placement(node.name, node.op, "litert", False, _why_float(graph, node), SOURCE, work)
     if node.name in fused:
         before = fused[node.name]
         if name == "MAXIMUM":
             return Placement(node.name, node.op, "xnnpack", True, f"the integers of {before} end where it clips")
         return Placement(node.name, node.op, "xnnpack", True, f"part of {before}")
-    if name not in _XNNPACK:
+    if name not in XNNPACK:
         return Placement(node.name, node.op, "litert", True, f"XNNPACK has no INT8 {name}", SOURCE, work)
     check = _CONDITIONS.get(name)
     why = check(graph, node) if check else ""
     return Placement(node.name, node.op, "litert" if why else "xnnpack", True, why, SOURCE if why else "", work)
 
 
-def _why_float(graph: Graph, node: Node, name: str) -> str:
+def _why_float(graph: Graph, node: Node) -> str:
     dtype = graph.dtypes[node.name]
     if dtype != "float32":
         return f"it makes {dtype}, which is not quantised"
     if node.op in ("Conv", "ConvTranspose", "Gemm"):
         return "its weights are not constant"
-    return f"no INT8 kernel of {name} that keeps the accuracy"
+    return "no INT8 kernel, or none that keeps the accuracy"
 
 
 def _concatenation(_: Graph, node: Node) -> str:

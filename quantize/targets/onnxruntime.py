@@ -8,6 +8,7 @@ operator, as on arm64 and as on x86-64). The code is in onnxruntime/core/optimiz
 from __future__ import annotations
 
 from quantize.graph import Graph, Node
+from quantize.plan import WEIGHTED
 from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
 
 __all__ = ["SOURCE", "place"]
@@ -21,10 +22,12 @@ _INTEGER = frozenset({
 
 def place(graph: Graph, int8_on_x86: bool = False) -> list[Placement]:
     """Where each operator runs, in order. ``int8_on_x86``: on x86-64, with activations that are int8 in the file. ONNX
-    Runtime changes those to uint8 that a single operator reads, and computes in float around all others."""
+    Runtime changes those to uint8 that a single operator reads, and computes in float around all others and around
+    constant operands; so at least these are float."""
     fused = fused_into(graph)
     readers = graph.consumers()
     shared = {value for value, nodes in readers.items() if len(nodes) > 1} if int8_on_x86 else set[str]()
+    shared |= {name for name in graph.constants if graph.dtypes[name] == "float32"} if int8_on_x86 else set()
     return [_placement(graph, node, fused.get(node.name), shared) for node in graph.nodes]
 
 
@@ -52,9 +55,11 @@ def _why_float(graph: Graph, node: Node) -> str:
 
 
 def _why_float_on_x86(graph: Graph, node: Node, shared: set[str]) -> str:
-    if not shared or node.op in ("Relu", "Clip"):
+    if node.op in ("Relu", "Clip"):
         return ""
-    for value in [*node.inputs, *node.outputs]:
-        if value in shared and not graph.is_constant(value):
-            return f"several operators read '{value}', and int8 values must have one reader on x86-64"
+    values = [*node.inputs[:1], *node.outputs] if node.op in WEIGHTED else [*node.inputs, *node.outputs]
+    for value in values:
+        if value in shared:
+            what = "a constant operand" if graph.is_constant(value) else "a value that several operators read"
+            return f"{what} is no integer on x86-64"
     return ""

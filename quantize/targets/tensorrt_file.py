@@ -8,16 +8,17 @@ onnx-tensorrt 850, onnxruntime 14229 and 17738, TensorRT 3360 (no int32 bias beh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgeinfer.errors import Fault
+from edgeinfer.errors import Fault, ModelError
 from edgeinfer.model.tensor import Array
 from quantize.targets.tensorrt import PARSED
 
-__all__ = ["faults"]
+__all__ = ["faults", "load"]
 
 _OPSETS = (13, 20)  # 13: the first whose DequantizeLinear has an axis
 _OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1}
@@ -26,6 +27,20 @@ _RESIZES = {"mode": (b"nearest", b"linear"),
             "coordinate_transformation_mode": (b"half_pixel", b"pytorch_half_pixel", b"tf_half_pixel_for_nn", b"asymmetric",
                                                b"align_corners"),
             "nearest_mode": (b"floor", b"ceil", b"round_prefer_floor", b"round_prefer_ceil")}
+
+
+def load(path: Path) -> ModelProto:
+    """The model of an .onnx file, quantised or not. Raises ModelError for anything else."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]  # protobuf ships no types
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (DecodeError, ValueError, OSError) as error:  # ValueError: strings that are not UTF-8
+        raise ModelError(path.name, "an ONNX model", str(error), "copy the model file anew: it is damaged") from error
+    if not model.HasField("graph"):
+        raise ModelError(path.name, "an ONNX model", "one without a graph", "copy the model file anew: it is damaged")
+    return model
 
 
 def faults(model: ModelProto, where: str) -> list[Fault]:

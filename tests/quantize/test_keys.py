@@ -44,6 +44,7 @@ def test_a_key_is_read_as_it_was_made(password: bytes | None, tmp_path: Path) ->
     """Both halves hold the same key, the secret one for its owner's eyes only."""
     made = keys.generate(tmp_path / "maker.key", password, memory=CHEAP)
     assert secretkey.read(tmp_path / "maker.key", password).public == made == read_public_key(tmp_path / "maker.pub")
+    assert secretkey.is_encrypted(tmp_path / "maker.key") == (password is not None)
     assert stat.S_IMODE((tmp_path / "maker.key").stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path)) == ["maker.key", "maker.pub"]
 

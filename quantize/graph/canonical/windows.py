@@ -52,7 +52,11 @@ def _bias(rewrite: Rewrite, node: Node, channels: int) -> str:
 def _max_pool(rewrite: Rewrite, node: Node) -> None:
     kernel, strides, dilations, pads = _window(rewrite, node)
     over = _overhang(rewrite, node, kernel, strides, dilations, pads)
-    attributes = {"kernel_shape": kernel, "strides": strides, "pads": _added(pads, over), "dilations": dilations}
+    pads = _added(pads, over)
+    if any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):  # ONNX Runtime has none of these
+        rewrite.refuse(node, "pads smaller than the window", f"a dilated window of {kernel} with pads of {pads} after rounding up",
+                       "export the model with ceil_mode=False for this pool")
+    attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
     if len(node.outputs) > 1 and node.outputs[1] in rewrite.read:
         attributes["storage_order"] = node.attributes.get("storage_order", 0)
         rewrite.emit("MaxPool", node.inputs, node.outputs, **attributes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quantize.graph.from_tflite.translation import TO_NCHW, Operator, Order, Translation
+from quantize.graph.from_tflite.translation import Operator, Translation
 
 __all__ = ["OPERATORS"]
 
@@ -23,15 +23,14 @@ _REDUCTIONS = {"MEAN": "ReduceMean", "SUM": "ReduceSum", "REDUCE_MAX": "ReduceMa
 _DTYPES = {0: "float32", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}  # TensorType of the schema
 
 
+def _map(t: Translation, op: Operator, made: str, **attributes: Any) -> None:
+    value = t.value(op.inputs[0])
+    t.hold(op.outputs[0], t.emit(made, [value], t.graph.shapes[value], t.names[op.outputs[0]], **attributes))
+
+
 def _unary(t: Translation, op: Operator) -> None:
     made, attributes = _UNARY[op.name]
     _map(t, op, made, **attributes)
-
-
-def _map(t: Translation, op: Operator, made: str, **attributes: Any) -> None:
-    order = t.born(op.inputs[0])
-    value = t.value(op.inputs[0], order)
-    t.hold(op.outputs[0], t.emit(made, [value], t.graph.shapes[value], t.names[op.outputs[0]], **attributes), order)
 
 
 def _leaky_relu(t: Translation, op: Operator) -> None:
@@ -42,19 +41,6 @@ def _gelu(t: Translation, op: Operator) -> None:
     _map(t, op, "Gelu", approximate="tanh" if op.option("approximate") else "none")
 
 
-def _rsqrt(t: Translation, op: Operator) -> None:
-    order, name = t.born(op.inputs[0]), t.names[op.outputs[0]]
-    value = t.value(op.inputs[0], order)
-    root = t.emit("Sqrt", [value], t.graph.shapes[value], f"{name}/sqrt")
-    t.hold(op.outputs[0], t.emit("Reciprocal", [root], t.graph.shapes[root], name), order)
-
-
-def _square(t: Translation, op: Operator) -> None:
-    order = t.born(op.inputs[0])
-    value = t.value(op.inputs[0], order)
-    t.hold(op.outputs[0], t.emit("Mul", [value, value], t.graph.shapes[value], t.names[op.outputs[0]]), order)
-
-
 def _cast(t: Translation, op: Operator) -> None:
     wanted = _DTYPES.get(op.option("outDataType", -1))
     if wanted is None:
@@ -62,63 +48,62 @@ def _cast(t: Translation, op: Operator) -> None:
     _map(t, op, "Cast", dtype=wanted, to=wanted)
 
 
-def _operands(t: Translation, op: Operator) -> tuple[list[str], tuple[int, ...], Order]:
-    """Names that broadcast against each other, the shape of the result and its order."""
-    shape = np.broadcast_shapes(*(t.shape(index) for index in op.inputs))
-    order = t.born(*op.inputs)
-    names = [t.value(index, order, rank=len(shape)) for index in op.inputs]
-    return names, np.broadcast_shapes(*(t.graph.shapes[name] for name in names)), order
+def _rsqrt(t: Translation, op: Operator) -> None:
+    value, name = t.value(op.inputs[0]), t.names[op.outputs[0]]
+    root = t.emit("Sqrt", [value], t.graph.shapes[value], f"{name}/sqrt")
+    t.hold(op.outputs[0], t.emit("Reciprocal", [root], t.graph.shapes[root], name))
+
+
+def _square(t: Translation, op: Operator) -> None:
+    value = t.value(op.inputs[0])
+    t.hold(op.outputs[0], t.emit("Mul", [value, value], t.graph.shapes[value], t.names[op.outputs[0]]))
+
+
+def _operands(t: Translation, op: Operator) -> tuple[list[str], tuple[int, ...]]:
+    """Names, and the shape that they have together."""
+    return [t.value(index) for index in op.inputs], np.broadcast_shapes(*(t.shape(index) for index in op.inputs))
 
 
 def _binary(t: Translation, op: Operator) -> None:
-    names, shape, order = _operands(t, op)
-    t.emit_fused(_BINARY[op.name], names, shape, op.outputs[0], op.option("fusedActivationFunction"), order)
+    t.hold(op.outputs[0], t.emit_fused(_BINARY[op.name], *_operands(t, op), t.names[op.outputs[0]],
+                                       op.option("fusedActivationFunction")))
 
 
 def _squared_difference(t: Translation, op: Operator) -> None:
-    names, shape, order = _operands(t, op)
+    names, shape = _operands(t, op)
     name = t.names[op.outputs[0]]
     difference = t.emit("Sub", names, shape, f"{name}/difference")
-    t.hold(op.outputs[0], t.emit("Mul", [difference, difference], shape, name), order)
+    t.hold(op.outputs[0], t.emit("Mul", [difference, difference], shape, name))
 
 
 def _add_n(t: Translation, op: Operator) -> None:
-    names, shape, order = _operands(t, op)
+    names, shape = _operands(t, op)
     total, name = names[0], t.names[op.outputs[0]]
     for number, value in enumerate(names[1:], 2):
         total = t.emit("Add", [total, value], shape, name if number == len(names) else f"{name}/{number}")
-    t.hold(op.outputs[0], total, order)
+    t.hold(op.outputs[0], total)
 
 
 def _prelu(t: Translation, op: Operator) -> None:
     t.known(op.inputs[1])
-    names, shape, order = _operands(t, op)
-    t.hold(op.outputs[0], t.emit("PRelu", names, shape, t.names[op.outputs[0]]), order)
+    t.hold(op.outputs[0], t.emit("PRelu", *_operands(t, op), t.names[op.outputs[0]]))
 
 
 def _softmax(t: Translation, op: Operator) -> None:
-    order, name = t.born(op.inputs[0]), t.names[op.outputs[0]]
-    value, beta = t.value(op.inputs[0], order), op.option("beta", 1.0)
+    value, beta, name = t.value(op.inputs[0]), op.option("beta", 1.0), t.names[op.outputs[0]]
+    shape = t.graph.shapes[value]
     if op.name == "SOFTMAX" and beta != 1.0:
         factor = t.graph.add_constant(f"{name}/beta", np.array(beta, np.float32))
-        value = t.emit("Mul", [value, factor], t.graph.shapes[value], f"{name}/scaled")
-    axis = 1 if order == "nchw" else len(t.graph.shapes[value]) - 1
+        value = t.emit("Mul", [value, factor], shape, f"{name}/scaled")
     made = "Softmax" if op.name == "SOFTMAX" else "LogSoftmax"
-    t.hold(op.outputs[0], t.emit(made, [value], t.graph.shapes[value], name, axis=axis), order)
+    t.hold(op.outputs[0], t.emit(made, [value], shape, name, axis=len(shape) - 1))
 
 
 def _reduce(t: Translation, op: Operator) -> None:
-    rank = len(t.shape(op.inputs[0]))
-    axes = sorted({axis % rank for axis in t.integers(op.inputs[1])})
+    value = t.value(op.inputs[0])
+    axes = sorted({axis % len(t.graph.shapes[value]) for axis in t.integers(op.inputs[1])})
     keep = bool(op.option("keepDims"))
-    left = [axis for axis in range(rank) if axis not in axes]
-    order = t.born(op.inputs[0])
-    if order == "nchw" and not keep and [axis for axis in TO_NCHW if axis in left] != left:
-        order = "file"  # the sides that are left would be in another order
-    if order == "nchw":
-        axes = sorted(TO_NCHW.index(axis) for axis in axes)
-    name = _reduced(t, _REDUCTIONS[op.name], t.value(op.inputs[0], order), axes, keep, t.names[op.outputs[0]])
-    t.hold(op.outputs[0], name, order if keep else "file")
+    t.hold(op.outputs[0], _reduced(t, _REDUCTIONS[op.name], value, axes, keep, t.names[op.outputs[0]]))
 
 
 def _reduced(t: Translation, made: str, value: str, axes: list[int], keep: bool, name: str) -> str:
@@ -128,25 +113,19 @@ def _reduced(t: Translation, made: str, value: str, axes: list[int], keep: bool,
 
 
 def _l2_normalization(t: Translation, op: Operator) -> None:
-    """x / sqrt(max(sum of squares, 1e-6)) over the channels (tensorflow/lite/kernels/l2norm.cc)."""
-    order, name = t.born(op.inputs[0]), t.names[op.outputs[0]]
-    value = t.value(op.inputs[0], order)
+    """x / sqrt(max(sum of squares, 1e-6)) over the last side (tensorflow/lite/kernels/l2norm.cc)."""
+    value, name = t.value(op.inputs[0]), t.names[op.outputs[0]]
     shape = t.graph.shapes[value]
     squares = t.emit("Mul", [value, value], shape, f"{name}/squares")
-    total = _reduced(t, "ReduceSum", squares, [1 if order == "nchw" else len(shape) - 1], True, f"{name}/sum")
+    total = _reduced(t, "ReduceSum", squares, [len(shape) - 1], True, f"{name}/sum")
     least = t.emit("Clip", [total], t.graph.shapes[total], f"{name}/least", min=1e-6, max=float("inf"))
     length = t.emit("Sqrt", [least], t.graph.shapes[total], f"{name}/length")
-    t.hold(op.outputs[0], t.emit("Div", [value, length], shape, name), order)
+    t.hold(op.outputs[0], t.emit("Div", [value, length], shape, name))
 
 
 def _arg_max(t: Translation, op: Operator) -> None:
-    order = t.born(op.inputs[0])
-    rank = len(t.shape(op.inputs[0]))
-    axis = t.integers(op.inputs[1])[0] % rank
-    if order == "nchw" and axis != 3:
-        order = "file"
-    value = t.value(op.inputs[0], order)
-    axis = TO_NCHW.index(axis) if order == "nchw" else axis
+    value = t.value(op.inputs[0])
+    axis = t.integers(op.inputs[1])[0] % len(t.graph.shapes[value])
     shape = [side for place, side in enumerate(t.graph.shapes[value]) if place != axis]
     name, narrow = t.names[op.outputs[0]], op.option("outputType") != 4  # TensorType int64
     made = t.emit("ArgMax", [value], shape, f"{name}/int64" if narrow else name, dtype="int64", axis=axis, keepdims=0)
@@ -157,44 +136,39 @@ def _fully_connected(t: Translation, op: Operator) -> None:
     """x of any rank as rows of as many elements as the weights (out, in) have columns."""
     if op.option("weightsFormat"):
         raise t.misfit("weights in rows", "shuffled ones")
-    weights = t.known(op.inputs[1]).astype(np.float32)
+    weights, bias, name = t.known(op.inputs[1]), op.optional(2), t.names[op.outputs[0]]
+    shape, keeps = t.shape(op.inputs[0]), bool(op.option("keepNumDims"))
+    numbers = t.known(bias) if bias >= 0 else np.zeros(len(weights), np.float32)
+    made = _gemm(t, t.value(op.inputs[0]), weights, numbers, name, t.names[op.inputs[1]],
+                 op.option("fusedActivationFunction"))
+    t.hold(op.outputs[0], t.reshape(made, (*shape[:-1], len(weights)), f"{name}/folded") if keeps else made)
+
+
+def _gemm(t: Translation, x: str, weights: Any, bias: Any, name: str, weights_name: str, activation: int = 0) -> str:
     out, width = weights.shape
-    shape = t.shape(op.inputs[0])
-    rows = prod(shape) // width
-    bias = t.known(op.optional(2)).astype(np.float32) if op.optional(2) >= 0 else np.zeros(out, np.float32)
-    name = t.names[op.outputs[0]]
-    x = t.reshape(t.flat(op.inputs[0]), (rows, width), f"{name}/input")
-    keeps = bool(op.option("keepNumDims")) and len(shape) != 2
-    inputs = [x, t.graph.add_constant(t.names[op.inputs[1]], weights),
-              t.graph.add_constant(t.names[op.optional(2)] if op.optional(2) >= 0 else f"{name}/bias", bias.reshape(out))]
-    t.emit_fused("Gemm", inputs, (rows, out), op.outputs[0], op.option("fusedActivationFunction"), "file",
-                 "/rows" if keeps else "")
-    if keeps:
-        t.hold(op.outputs[0], t.reshape(t.value(op.outputs[0]), (*shape[:-1], out), name))
+    rows = prod(t.graph.shapes[x]) // width
+    constants = [t.graph.add_constant(weights_name, np.ascontiguousarray(weights, np.float32)),
+                 t.graph.add_constant(f"{name}/bias", np.ascontiguousarray(bias, np.float32).reshape(out))]
+    return t.emit_fused("Gemm", [t.reshape(x, (rows, width), f"{name}/rows"), *constants], (rows, out), name, activation)
 
 
 def _batch_matmul(t: Translation, op: Operator) -> None:
     name, (left, right) = t.names[op.outputs[0]], op.inputs
-    shapes = [list(t.shape(left)), list(t.shape(right))]
+    shapes = [t.shape(left), t.shape(right)]
     if right in t.constants and len(shapes[1]) == 2 and not op.option("adjX"):
-        weights = t.known(right).astype(np.float32)
-        weights = np.ascontiguousarray(weights if op.option("adjY") else weights.T)
-        rows = t.reshape(t.flat(left), (prod(shapes[0][:-1]), shapes[0][-1]), f"{name}/rows")
-        constants = [t.graph.add_constant(t.names[right], weights),
-                     t.graph.add_constant(f"{name}/bias", np.zeros(len(weights), np.float32))]
-        made = t.emit("Gemm", [rows, *constants], (prod(shapes[0][:-1]), len(weights)), f"{name}/product")
-        t.hold(op.outputs[0], t.reshape(made, (*shapes[0][:-1], len(weights)), name))
+        weights = t.known(right) if op.option("adjY") else t.known(right).T
+        made = _gemm(t, t.value(left), weights, np.zeros(len(weights)), name, t.names[right])
+        t.hold(op.outputs[0], t.reshape(made, (*shapes[0][:-1], len(weights)), f"{name}/folded"))
         return
     values = [t.value(left), t.value(right)]
     for side, flag in enumerate(("adjX", "adjY")):
         if op.option(flag):
             rank = len(shapes[side])
-            perm = [*range(rank - 2), rank - 1, rank - 2]
-            values[side] = t.transpose(values[side], perm, f"{name}/{flag}")
-            shapes[side] = [shapes[side][axis] for axis in perm]
+            values[side] = t.transpose(values[side], [*range(rank - 2), rank - 1, rank - 2], f"{name}/{flag}")
+            shapes[side] = t.graph.shapes[values[side]]
     if shapes[0][-1] != shapes[1][-2]:
-        raise t.misfit("matrices that fit each other", f"{shapes[0]} and {shapes[1]}")
-    shape = (*np.broadcast_shapes(tuple(shapes[0][:-2]), tuple(shapes[1][:-2])), shapes[0][-2], shapes[1][-1])
+        raise t.misfit("matrices that fit each other", f"{list(shapes[0])} and {list(shapes[1])}")
+    shape = (*np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]), shapes[0][-2], shapes[1][-1])
     t.hold(op.outputs[0], t.emit("MatMul", values, shape, name))
 
 

@@ -1,4 +1,4 @@
-"""Operators that look at a neighbourhood: convolutions, pools, resizing, blocks. All are computed as NCHW."""
+"""Operators that look at a neighbourhood: convolutions, pools, resizing, blocks. All read and make NCHW."""
 
 from __future__ import annotations
 
@@ -42,17 +42,6 @@ def _bias(t: Translation, index: int, channels: int, name: str) -> str:
     return t.graph.add_constant(t.names[index] if index >= 0 else f"{name}/bias", bias.reshape(channels))
 
 
-def _taken_in(t: Translation, value: str, pads: list[int]) -> tuple[str, list[int]]:
-    """The value before a Pad by zeros at its sides, with that padding added to ``pads``."""
-    maker = t.maker(value)
-    if maker is None or maker.op != "Pad" or maker.attributes["mode"] != "constant" or maker.attributes["value"] != 0:
-        return value, pads
-    padded = maker.attributes["pads"]  # of N, C, H, W before, then after
-    if any(padded[:2] + padded[4:6]) or min(padded) < 0:
-        return value, pads
-    return maker.inputs[0], [one + other for one, other in zip(pads, padded[2:4] + padded[6:], strict=True)]
-
-
 def _conv(t: Translation, op: Operator) -> None:
     """Weights are (out, h, w, in / groups), of a depthwise convolution (1, h, w, out)."""
     weights = t.known(op.inputs[1]).astype(np.float32)
@@ -61,15 +50,19 @@ def _conv(t: Translation, op: Operator) -> None:
     weights = weights.transpose(3, 0, 1, 2) if depthwise else weights.transpose(0, 3, 1, 2)
     group = channels if depthwise else channels // weights.shape[1]
     if group < 1 or group * weights.shape[1] != channels or weights.shape[0] % group:
-        raise t.misfit(f"weights that fit {channels} channels", f"a shape of {list(t.shape(op.inputs[1]))}")
+        raise t.misfit(f"weights for {channels} channels", f"a shape of {list(t.shape(op.inputs[1]))}")
     strides, kernel = [op.option("strideH"), op.option("strideW")], list(weights.shape[2:])
     dilations = [op.option("dilationHFactor", 1), op.option("dilationWFactor", 1)]
-    sides, pads = _sides(t, (height, width), kernel, strides, dilations, op.option("padding"))
-    value, pads = _taken_in(t, t.value(op.inputs[0], "nchw"), pads)
-    name = t.graph.add_constant(f"{t.names[op.inputs[1]]}", np.ascontiguousarray(weights))
-    t.emit_fused("Conv", [value, name, _bias(t, op.optional(2), len(weights), t.names[op.outputs[0]])],
-                 (batch, len(weights), *sides), op.outputs[0], op.option("fusedActivationFunction"), "nchw",
-                 strides=strides, pads=pads, dilations=dilations, group=group)
+    given = op.option("pads", [0, 0, 0, 0])
+    sides, pads = _sides(t, (height + given[0] + given[2], width + given[1] + given[3]), kernel, strides, dilations,
+                         op.option("padding"))
+    pads = [one + other for one, other in zip(pads, given, strict=True)]
+    name = t.names[op.outputs[0]]
+    inputs = [t.picture(op.inputs[0]), t.graph.add_constant(t.names[op.inputs[1]], np.ascontiguousarray(weights)),
+              _bias(t, op.optional(2), len(weights), name)]
+    made = t.emit_fused("Conv", inputs, (batch, len(weights), *sides), name, op.option("fusedActivationFunction"),
+                        strides=strides, pads=pads, dilations=dilations, group=group)
+    t.hold_picture(op.outputs[0], made)
 
 
 def _conv_transpose(t: Translation, op: Operator) -> None:
@@ -96,7 +89,7 @@ def _deconvolve(t: Translation, op: Operator, x: int, weights: Array, bias: int,
     weights = np.ascontiguousarray(weights.astype(np.float32).transpose(3, 0, 1, 2))  # (in, out, h, w)
     if min(*strides, padding + 1) < 1:
         raise t.misfit("strides of at least 1", strides)
-    value = t.value(x, "nchw")
+    value, name = t.picture(x), t.names[op.outputs[0]]
     batch, channels, *inputs = t.graph.shapes[value]
     if channels != weights.shape[0]:
         raise t.misfit(f"weights for {channels} channels", f"some for {weights.shape[0]}")
@@ -106,29 +99,29 @@ def _deconvolve(t: Translation, op: Operator, x: int, weights: Array, bias: int,
         before.append(max(total, 0) // 2 if padding == _SAME else 0)
         after.append(max(total, 0) - before[-1])
         missing.append(max(-total, 0))
-    name = t.graph.add_constant(t.names[op.inputs[1]], weights)
-    made_shape = (batch, weights.shape[1], *sides)
-    t.emit_fused("ConvTranspose", [value, name, _bias(t, bias, weights.shape[1], t.names[op.outputs[0]])], made_shape,
-                 op.outputs[0], activation, "nchw", strides=strides, pads=[*before, *after], dilations=[1, 1], group=1,
-                 output_padding=missing)
+    operands = [value, t.graph.add_constant(t.names[op.inputs[1]], weights), _bias(t, bias, weights.shape[1], name)]
+    t.hold_picture(op.outputs[0], t.emit_fused(
+        "ConvTranspose", operands, (batch, weights.shape[1], *sides), name, activation, strides=strides,
+        pads=[*before, *after], dilations=[1, 1], group=1, output_padding=missing))
 
 
 def _pool(t: Translation, op: Operator) -> None:
-    value = t.value(op.inputs[0], "nchw")
+    value = t.picture(op.inputs[0])
     batch, channels, *inputs = t.graph.shapes[value]
     kernel, strides = [op.option("filterHeight"), op.option("filterWidth")], [op.option("strideH"), op.option("strideW")]
     sides, pads = _sides(t, inputs, kernel, strides, [1, 1], op.option("padding"))
     kind: tuple[str, dict[str, Any]] = (("MaxPool", {"dilations": [1, 1]}) if op.name == "MAX_POOL_2D"
                                         else ("AveragePool", {"count_include_pad": 0}))
-    t.emit_fused(kind[0], [value], (batch, channels, *sides), op.outputs[0], op.option("fusedActivationFunction"), "nchw",
-                 kernel_shape=kernel, strides=strides, pads=pads, **kind[1])
+    t.hold_picture(op.outputs[0], t.emit_fused(
+        kind[0], [value], (batch, channels, *sides), t.names[op.outputs[0]], op.option("fusedActivationFunction"),
+        kernel_shape=kernel, strides=strides, pads=pads, **kind[1]))
 
 
 def _resize(t: Translation, op: Operator) -> None:
     """TFLite's nearest takes floor((x + 0.5) scale) with half-pixel centres and rounds half up with aligned corners
     (tensorflow/lite/kernels/internal/reference/resize_nearest_neighbor.h)."""
     linear = op.name == "RESIZE_BILINEAR"
-    value, sides = t.value(op.inputs[0], "nchw"), t.integers(op.inputs[1])
+    value, sides = t.picture(op.inputs[0]), t.integers(op.inputs[1])
     shape = t.graph.shapes[value]
     made = (*shape[:2], *sides)
     aligned, half = op.option("alignCorners"), op.option("halfPixelCenters")
@@ -137,12 +130,12 @@ def _resize(t: Translation, op: Operator) -> None:
     scales = [new / old for new, old in zip(made, shape, strict=True)]
     name = t.emit("Resize", [value], made, t.names[op.outputs[0]], mode="linear" if linear else "nearest", scales=scales,
                   sizes=list(made), coordinate_transformation_mode=mode, nearest_mode=nearest)
-    t.hold(op.outputs[0], name, "nchw")
+    t.hold_picture(op.outputs[0], name)
 
 
 def _blocks(t: Translation, op: Operator) -> None:
     """ONNX's DepthToSpace in mode DCR and its SpaceToDepth have TensorFlow's order of channels."""
-    value, block = t.value(op.inputs[0], "nchw"), int(op.option("blockSize"))
+    value, block = t.picture(op.inputs[0]), int(op.option("blockSize"))
     batch, channels, height, width = t.graph.shapes[value]
     deep = op.name == "SPACE_TO_DEPTH"
     if block < 1 or (deep and (height % block or width % block)) or (not deep and channels % block**2):
@@ -153,7 +146,7 @@ def _blocks(t: Translation, op: Operator) -> None:
     else:
         shape = (batch, channels // block**2, height * block, width * block)
         name = t.emit("DepthToSpace", [value], shape, t.names[op.outputs[0]], blocksize=block, mode="DCR")
-    t.hold(op.outputs[0], name, "nchw")
+    t.hold_picture(op.outputs[0], name)
 
 
 OPERATORS: dict[str, Callable[[Translation, Operator], None]] = {

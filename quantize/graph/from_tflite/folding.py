@@ -4,6 +4,7 @@ behind where a batch was open."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ def _strided_slice(op: Operator, x: Array, begin: Array, end: Array, strides: Ar
     return cut
 
 
+def _small(shape: Array) -> tuple[int, ...]:
+    """A shape, unless a few bytes of a file would ask for gigabytes by it."""
+    sides = tuple(int(side) for side in np.ravel(shape))
+    if min(sides, default=0) < 0 or prod(sides) > 2**24:
+        raise ValueError(f"a constant of shape {list(sides)}")
+    return sides
+
+
 _EVALUATED: dict[str, Callable[..., Any]] = {
     "DEQUANTIZE": lambda op, x: x.astype(np.float32), "CAST": lambda op, x: x.astype(_DTYPES[op.option("outDataType")]),
     "ADD": lambda op, x, y: x + y, "SUB": lambda op, x, y: x - y, "MUL": lambda op, x, y: x * y,
@@ -45,9 +54,9 @@ _EVALUATED: dict[str, Callable[..., Any]] = {
     "GATHER": lambda op, x, indices: np.take(x, indices, op.option("axis")),
     "PACK": lambda op, *parts: np.stack(parts, op.option("axis")),
     "CONCATENATION": lambda op, *parts: np.concatenate(parts, op.option("axis")),
-    "FILL": lambda op, shape, value: np.full(tuple(shape), value, value.dtype),
+    "FILL": lambda op, shape, value: np.full(_small(shape), value, value.dtype),
     "RANGE": lambda op, start, end, step: np.arange(int(start), int(end), int(step)).astype(start.dtype),
-    "BROADCAST_TO": lambda op, x, shape: np.broadcast_to(x, tuple(shape)), "TILE": lambda op, x, times: np.tile(x, times),
+    "BROADCAST_TO": lambda op, x, shape: np.broadcast_to(x, _small(shape)),
 }
 _KEEPS_DTYPE = {"ADD", "SUB", "MUL", "DIV", "REDUCE_PROD", "RSQRT", "FLOOR_DIV"}  # numpy widens where TFLite does not
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
-from quantize.graph.from_tflite.translation import TO_NCHW, TO_NHWC, Operator, Order, Translation, permuted
+from quantize.graph.from_tflite.translation import Operator, Translation
 
 __all__ = ["OPERATORS"]
 
@@ -15,86 +16,74 @@ def _reshape(t: Translation, op: Operator) -> None:
     """RESHAPE, SQUEEZE and EXPAND_DIMS."""
     old = list(t.shape(op.inputs[0]))
     if op.name == "RESHAPE":
-        wanted = t.integers(op.inputs[1]) if op.optional(1) >= 0 else [int(side) for side in op.option("newShape", ())]
-        unknown = int(np.prod([side for side in wanted if side != -1]))
-        new = [int(np.prod(old)) // max(unknown, 1) if side == -1 else side for side in wanted]
+        given = t.integers(op.inputs[1]) if op.optional(1) >= 0 else [int(side) for side in op.option("newShape", ())]
+        known = prod(side for side in given if side != -1)
+        new = [prod(old) // max(known, 1) if side == -1 else side for side in given]
     elif op.name == "SQUEEZE":
-        given = op.option("squeezeDims", ())
-        axes = {int(axis) % len(old) for axis in (() if given is None else given)}
+        dims = op.option("squeezeDims", None)
+        axes = {int(axis) % len(old) for axis in (() if dims is None else dims)}
         new = [side for axis, side in enumerate(old) if side != 1 or (axes and axis not in axes)]
     else:
         place = t.integers(op.inputs[1])[0]
         new = list(old)
         new.insert(place if place >= 0 else len(old) + 1 + place, 1)
-    t.hold(op.outputs[0], t.reshape(t.flat(op.inputs[0]), new, t.names[op.outputs[0]]))
+    t.hold(op.outputs[0], t.reshape(t.value(op.inputs[0]), new, t.names[op.outputs[0]]))
 
 
 def _transpose(t: Translation, op: Operator) -> None:
-    """One that only undoes the order in which the graph holds a tensor is no node."""
-    index, perm = op.inputs[0], [axis % len(t.shape(op.inputs[0])) for axis in t.integers(op.inputs[1])]
-    order = t.born(index)
-    if sorted(perm) != list(range(len(t.shape(index)))):
+    value = t.value(op.inputs[0])
+    perm = [_axis(t, axis, len(t.graph.shapes[value])) for axis in t.integers(op.inputs[1])]
+    if sorted(perm) != list(range(len(t.graph.shapes[value]))):
         raise t.misfit("a permutation of the sides", perm)
-    perm = [TO_NCHW.index(axis) for axis in perm] if order == "nchw" else perm
-    value = t.value(index, order)
-    if perm == sorted(perm):
-        t.hold(op.outputs[0], value)
-    elif tuple(perm) == TO_NHWC:
-        t.hold(op.outputs[0], value, "nchw")
-    else:
-        t.hold(op.outputs[0], t.transpose(value, perm, t.names[op.outputs[0]]))
+    t.hold(op.outputs[0], t.transpose(value, perm, t.names[op.outputs[0]]))
 
 
-def _axis(t: Translation, axis: int, rank: int, order: Order) -> int:
-    """An axis of the file as one of the order in which the value is held."""
+def _axis(t: Translation, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise t.misfit(f"one of {rank} axes", axis)
-    return TO_NCHW.index(axis % rank) if order == "nchw" else axis % rank
-
-
-def _held(t: Translation, sides: Sequence[int], order: Order) -> list[int]:
-    """Numbers, one a side of the file's tensor, in the order in which the value is held."""
-    return list(permuted(sides, TO_NCHW)) if order == "nchw" else list(sides)
+    return axis % rank
 
 
 def _concatenation(t: Translation, op: Operator) -> None:
-    order = t.born(*op.inputs)
-    names = [t.value(index, order) for index in op.inputs]
-    shape = list(t.graph.shapes[names[0]])
-    axis = _axis(t, op.option("axis"), len(shape), order)
-    shape[axis] = sum(t.graph.shapes[name][axis] for name in names)
-    t.emit_fused("Concat", names, shape, op.outputs[0], op.option("fusedActivationFunction"), order, axis=axis)
+    names = [t.value(index) for index in op.inputs]
+    shapes = [list(t.graph.shapes[name]) for name in names]
+    axis = _axis(t, op.option("axis"), len(shapes[0]))
+    if any(shape[:axis] + shape[axis + 1:] != shapes[0][:axis] + shapes[0][axis + 1:] for shape in shapes):
+        raise t.misfit(f"parts that fit but for axis {axis}", shapes)
+    made = [*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1:]]
+    t.hold(op.outputs[0], t.emit_fused("Concat", names, made, t.names[op.outputs[0]], op.option("fusedActivationFunction"),
+                                       axis=axis))
 
 
 def _split(t: Translation, op: Operator) -> None:
     """Inputs of SPLIT: axis, x; of SPLIT_V: x, sizes, axis."""
     index, where = (op.inputs[1], op.inputs[0]) if op.name == "SPLIT" else (op.inputs[0], op.inputs[2])
-    order = t.born(index)
-    value = t.value(index, order)
-    axis = _axis(t, t.integers(where)[0], len(t.graph.shapes[value]), order)
+    value = t.value(index)
+    axis = _axis(t, t.integers(where)[0], len(t.graph.shapes[value]))
     whole, count = t.graph.shapes[value][axis], len(op.outputs)
     sizes = [whole // count] * count if op.name == "SPLIT" else t.integers(op.inputs[1])
     sizes = [whole - sum(sizes) - 1 if size == -1 else size for size in sizes]
     if sum(sizes) != whole:
         raise t.misfit(f"parts of {whole} together", sizes)
-    t.emit_split(value, op.outputs, sizes, axis, order)
+    made = t.emit_split(value, [t.names[output] for output in op.outputs], sizes, axis)
+    for output, name in zip(op.outputs, made, strict=True):
+        t.hold(output, name)
 
 
 def _unpack(t: Translation, op: Operator) -> None:
     value, shape = t.value(op.inputs[0]), t.shape(op.inputs[0])
-    axis = _axis(t, op.option("axis"), len(shape), "file")
-    t.emit_split(value, op.outputs, [1] * shape[axis], axis, "file", "/packed")
-    for index in op.outputs:
-        left = (*shape[:axis], *shape[axis + 1:])
-        t.hold(index, t.reshape(t.value(index), left, t.names[index]))
+    axis = _axis(t, op.option("axis"), len(shape))
+    made = t.emit_split(value, [f"{t.names[output]}/packed" for output in op.outputs], [1] * shape[axis], axis)
+    for output, name in zip(op.outputs, made, strict=True):
+        t.hold(output, t.reshape(name, (*shape[:axis], *shape[axis + 1:]), t.names[output]))
 
 
 def _pack(t: Translation, op: Operator) -> None:
-    shape = t.shape(op.inputs[0])
-    axis = op.option("axis") % (len(shape) + 1)
-    whole, name = (*shape[:axis], 1, *shape[axis:]), t.names[op.outputs[0]]
+    shape, name = t.shape(op.inputs[0]), t.names[op.outputs[0]]
+    axis = _axis(t, op.option("axis"), len(shape) + 1)
+    whole = (*shape[:axis], 1, *shape[axis:])
     parts = [t.reshape(t.value(index), whole, f"{name}/{place}") for place, index in enumerate(op.inputs)]
-    made = (*whole[:axis], len(parts), *whole[axis + 1:])
+    made = (*shape[:axis], len(parts), *shape[axis:])
     t.hold(op.outputs[0], t.emit("Concat", parts, made, name, axis=axis))
 
 
@@ -131,53 +120,49 @@ def _strided_slice(t: Translation, op: Operator) -> None:
 
 def _cut(t: Translation, op: Operator, cuts: Sequence[slice], dropped: Sequence[int] = ()) -> None:
     """A Slice of the sides that are not whole, then a Reshape without the sides in ``dropped``."""
-    order, name = t.born(op.inputs[0]), t.names[op.outputs[0]]
-    value = t.value(op.inputs[0], order)
-    cuts = [cuts[axis] for axis in TO_NCHW] if order == "nchw" else list(cuts)
+    value, name = t.value(op.inputs[0]), t.names[op.outputs[0]]
     sides = t.graph.shapes[value]
     axes = [axis for axis, (cut, side) in enumerate(zip(cuts, sides, strict=True)) if cut != slice(0, side, 1)]
+    if any(cuts[axis].start < 0 or cuts[axis].stop > sides[axis] for axis in axes):
+        raise t.misfit(f"a slice inside {list(sides)}", [f"{cut.start}:{cut.stop}" for cut in cuts])
     if axes:
-        made = [len(range(side)[cut]) if cut.stop >= 0 else len(range(cut.start, cut.stop, cut.step))
-                for cut, side in zip(cuts, sides, strict=True)]
-        ends = [cuts[axis].stop if cuts[axis].stop >= 0 else -sides[axis] - 1 for axis in axes]
+        made = [len(range(cut.start, cut.stop, cut.step)) for cut in cuts]
+        ends = [cuts[axis].stop if cuts[axis].stop >= 0 else -sides[axis] - 1 for axis in axes]  # below 0: before the first
         value = t.emit("Slice", [value], made, f"{name}/cut" if dropped else name, axes=axes, ends=ends,
                        starts=[cuts[axis].start for axis in axes], steps=[cuts[axis].step for axis in axes])
-    t.hold(op.outputs[0], value, order)
     if dropped:
-        left = [side for axis, side in enumerate(t.shape(op.outputs[0])) if axis not in dropped]
-        t.hold(op.outputs[0], t.reshape(t.flat(op.outputs[0]), left, name))
+        left = [side for axis, side in enumerate(t.graph.shapes[value]) if axis not in dropped]
+        value = t.reshape(value, left, name)
+    t.hold(op.outputs[0], value)
 
 
 def _pad(t: Translation, op: Operator) -> None:
     """Paddings are (rank, 2): before and after each side."""
-    order, pads = t.born(op.inputs[0]), np.array(t.known(op.inputs[1]), np.int64)
-    value = t.value(op.inputs[0], order)
-    before, after = (_held(t, pads[:, side].tolist(), order) for side in (0, 1))
+    value, pads = t.value(op.inputs[0]), t.known(op.inputs[1]).astype(np.int64)
     fill, mode = 0.0, "constant"
     if op.name == "PADV2":
         fill = float(t.known(op.inputs[2]).ravel()[0])
     elif op.name == "MIRROR_PAD":
         mode = "edge" if op.option("mode") == 1 else "reflect"
-        if mode == "edge" and pads.max() > 1:
+        if mode == "edge" and pads.max() > 1:  # by one, to repeat the edge and to mirror with it are the same
             raise t.misfit("a mirror that leaves the edge out (REFLECT)", "one that repeats it (SYMMETRIC)")
-    shape = [side + first + last for side, first, last in zip(t.graph.shapes[value], before, after, strict=True)]
-    name = t.emit("Pad", [value], shape, t.names[op.outputs[0]], pads=[*before, *after], mode=mode, value=fill)
-    t.hold(op.outputs[0], name, order)
+    if not pads.any():
+        t.hold(op.outputs[0], value)
+        return
+    shape = [side + int(more) for side, more in zip(t.graph.shapes[value], pads.sum(1), strict=True)]
+    t.hold(op.outputs[0], t.emit("Pad", [value], shape, t.names[op.outputs[0]], pads=pads.T.ravel().tolist(), mode=mode,
+                                 value=fill))
 
 
 def _tile(t: Translation, op: Operator) -> None:
-    order = t.born(op.inputs[0])
-    value, repeats = t.value(op.inputs[0], order), _held(t, t.integers(op.inputs[1]), order)
+    value, repeats = t.value(op.inputs[0]), t.integers(op.inputs[1])
     shape = [side * times for side, times in zip(t.graph.shapes[value], repeats, strict=True)]
-    t.hold(op.outputs[0], t.emit("Tile", [value], shape, t.names[op.outputs[0]], repeats=repeats), order)
+    t.hold(op.outputs[0], t.emit("Tile", [value], shape, t.names[op.outputs[0]], repeats=repeats))
 
 
 def _broadcast_to(t: Translation, op: Operator) -> None:
     shape = t.integers(op.inputs[1])
-    order = t.born(op.inputs[0])
-    value = t.value(op.inputs[0], order, rank=len(shape))
-    held = _held(t, shape, order)
-    t.hold(op.outputs[0], t.emit("Expand", [value], held, t.names[op.outputs[0]], shape=held), order)
+    t.hold(op.outputs[0], t.emit("Expand", [t.value(op.inputs[0])], shape, t.names[op.outputs[0]], shape=shape))
 
 
 def _gather(t: Translation, op: Operator) -> None:
@@ -185,9 +170,8 @@ def _gather(t: Translation, op: Operator) -> None:
     value, shape = t.value(op.inputs[0]), t.shape(op.inputs[0])
     if op.option("batchDims"):
         raise t.misfit("a gather without batch dimensions", op.option("batchDims"))
-    axis = _axis(t, op.option("axis"), len(shape), "file")
+    axis, name = _axis(t, op.option("axis"), len(shape)), t.names[op.outputs[0]]
     indices = t.known(op.inputs[1]).astype(np.int64)
-    name = t.names[op.outputs[0]]
     at = t.graph.add_constant(f"{name}/indices", indices)
     made = (*shape[:axis], *indices.shape, *shape[axis + 1:])
     t.hold(op.outputs[0], t.emit("Gather", [value, at], made, name, axis=axis))

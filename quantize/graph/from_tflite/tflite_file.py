@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,8 @@ class TFLiteFile:
             self._tensors = graph.tensors
             self.inputs, self.outputs = [int(index) for index in graph.inputs], [int(index) for index in graph.outputs]
             self.operators = [self._operator(operator) for operator in graph.operators or []]
+            if any(min([0, *one.inputs]) < -1 or min([0, *one.outputs]) < 0 for one in self.operators):
+                raise ValueError("an operator with tensors of negative numbers")
         except Exception as error:  # generated code raises whatever the bytes make it run into
             raise ModelError(path.name, "a whole TFLite flatbuffer", f"{type(error).__name__}: {error}",
                              "copy the model file anew: it is damaged") from error
@@ -73,7 +74,7 @@ class TFLiteFile:
 
     def constants(self) -> dict[int, Array]:
         """The tensors whose values are in the file, integers with a scale as the reals that they stand for. Raises
-        ModelError where they are fewer or more than the shape says, and for weights that are no numbers."""
+        ModelError where they are fewer or more than the shape says."""
         found: dict[int, Array] = {}
         for index, tensor in enumerate(self._tensors):
             data, kind = self._data(tensor.buffer), self.dtype(index)
@@ -87,28 +88,10 @@ class TFLiteFile:
             if array.size != int(np.prod(shape)) or min(shape, default=0) < 0:
                 raise ModelError(f"{self.name}: tensor {index}", f"{kind} of shape {list(shape)}", f"{len(data)} bytes",
                                  "copy the model file anew: it is damaged")
-            if array.dtype.kind == "f" and np.isnan(array).any():
-                raise ModelError(f"{self.name}: tensor {index}", "weights that are numbers", "NaN among them",
-                                 "take the weights of before the training diverged")
             found[index] = array.reshape(shape)
             if self._quantized(tensor):
                 found[index] = _reals(found[index], tensor.quantization)
         return found
-
-    def reaches(self, index: int, wanted: Collection[str], through: Collection[str]) -> bool:
-        """Whether a tensor goes to an operator of ``wanted`` by way of none but those in ``through``."""
-        seen, left = {index}, [index]
-        while left:
-            tensor = left.pop()
-            for operator in self.operators:
-                if tensor not in operator.inputs:
-                    continue
-                if operator.name in wanted:
-                    return True
-                if operator.name in through:
-                    left.extend(output for output in operator.outputs if output not in seen)
-                    seen.update(operator.outputs)
-        return False
 
     @staticmethod
     def _quantized(tensor: Any) -> bool:

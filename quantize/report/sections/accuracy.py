@@ -28,23 +28,28 @@ def section(document: Document) -> Html | None:
 def _lead(accuracy: Accuracy) -> str:
     where = f" from {accuracy.source}" if accuracy.source else ""
     basis = "against their labels" if accuracy.labelled else "without labels, so INT8 is measured against the float model"
-    told = (f"Measured on {units.count(accuracy.samples, accuracy.what)}{where}, {basis}. Below each figure, and as a line in the "
-            f"chart, its 95 % interval: what another draw of as many {accuracy.what} could have given.")
+    told = (f"Measured on {units.count(accuracy.samples, accuracy.what)}{where}, {basis}. Below each figure, and as a line "
+            f"in the chart, its 95 % interval: what another draw of as many {accuracy.what} could have given.")
     if any(run.drops for run in accuracy.runs):
-        told += (f" A drop compares the same {accuracy.what} in both models, so it is known better than the two figures it lies "
-                 "between.")
+        told += (f" A drop compares the same {accuracy.what} in both models, so it is known better than the two figures it "
+                 "lies between.")
     return told
 
 
 def _group(name: str, runs: tuple[Run, ...]) -> Html:
     """The figures of one metric and the chart below them."""
-    figures = [_find(run.figures, name) for run in runs]
     drops = [_find(run.drops, f"drop of {name}") for run in runs]
-    labels = [tag("span", run_mark(index), " ", run.title, class_="label", aria_hidden="true") for index, run in enumerate(runs)]
+    figures = [_find(run.figures, name) for run in runs]
+    if len(runs) > 1 and not any(drops):  # measured against float, so float has none
+        figures[0] = None
+    labels = [tag("span", run_mark(index), " ", run.title, class_="label", aria_hidden="true")
+              for index, run in enumerate(runs)]
     cells = [tag("td", label, tag("div", _cell(figure, drop)), role="cell", class_="num")
              for label, figure, drop in zip(labels, figures, drops, strict=True)]
     first = tag("tr", tag("th", units.title(name), scope="row", role="rowheader"), cells, role="row")
     known = [figure for figure in figures if figure is not None]
+    if not known:
+        return tag("tbody", first, role="rowgroup")
     if not any(figure.low is not None for figure in known) and len(known) < 2:
         return tag("tbody", first, role="rowgroup")
     chart = charts.intervals(figures, [run.title for run in runs])

@@ -30,7 +30,8 @@ def _cause(cause: Cause) -> Html:
 
 
 def _sentence(severity: Severity, sentence: str, advice: str, named: list[Child] | None = None) -> Html:
-    return tag("li", badge(severity), tag("div", tag("p", sentence), tag("p", "In: ", named, class_="quiet") if named else None,
+    where = tag("p", "In: ", named, class_="quiet") if named else None
+    return tag("li", badge(severity), tag("div", tag("p", sentence), where,
                                           tag("p", advice, class_="advice") if advice else None))
 
 
@@ -41,9 +42,8 @@ def islands(document: Document) -> Html | None:
     if not rows:
         return block("islands", "Float islands", lead("None: every operator computes in integers from end to end."))
     some_files = any(row.file for row in rows)
-    text = lead(f"{units.count(len(rows), 'operators')} compute in float between two conversions, which costs time on the way in "
-                "and out." if len(rows) > 1 else
-                "One operator computes in float between two conversions, which costs time on the way in and out.")
+    subject = f"{len(rows)} operators compute" if len(rows) > 1 else "One operator computes"
+    text = lead(f"{subject} in float between two conversions, which costs time on the way in and out.")
     head = ["Node", "Operator", *(["File"] if some_files else []), "Why"]
     cells = [[name(row.node), row.op, *([row.file or "all"] if some_files else []), row.reason] for row in rows]
     made = table("Float islands", head, cells[:_LISTED])
@@ -54,18 +54,19 @@ def islands(document: Document) -> Html | None:
 def operators(document: Document) -> Html | None:
     if not document.operators:
         return None
-    return block("operators", "Operators on the target", lead("What of the model each target computes in integers, and what leaves "
-                                                              "that path there."),
-                 [_target(row) for row in document.operators])
+    return block("operators", "Operators on the target", lead(
+        "What of the model each target computes in integers, and what leaves that path there."),
+        [_target(row) for row in document.operators])
 
 
 def _target(row: TargetOperators) -> Html:
     whole = row.integer + row.other
     told = f"{row.integer} of {units.count(whole, 'operators')} in integers"
     made = table(f"Operators that leave the INT8 path on {row.target}", ["Operator", "Nodes", "Why", "For example"],
-                 [[operator.op, str(operator.count), operator.reason, name(operator.node) if operator.node else units.MISSING]
-                  for operator in row.leaving], numeric=(1,))
-    return tag("div", tag("h3", row.target), tag("p", told, class_="quiet"), charts.split(row.integer, whole, f"{row.target}: {told}"),
+                 [[one.op, str(one.count), one.reason, name(one.node) if one.node else units.MISSING]
+                  for one in row.leaving], numeric=(1,))
+    chart = charts.split(row.integer, whole, f"{row.target}: {told}")
+    return tag("div", tag("h3", row.target), tag("p", told, class_="quiet"), chart,
                tag("p", row.note) if row.note else None, made if row.leaving else None, class_="target")
 
 

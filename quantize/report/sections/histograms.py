@@ -18,8 +18,9 @@ def section(document: Document) -> Html | None:
         return None
     shown, more = rows[:_AT_ONCE], rows[_AT_ONCE:]
     return block("histograms", "Activations and their ranges", lead(
-        "What each activation held while calibrating (counts on a logarithmic scale), between the two lines the range that its "
-        "integers span. A long thin tail makes every step coarser for the sake of a few values; what is cut off saturates."),
+        "What each activation held while calibrating (counts on a logarithmic scale), between the two lines the range "
+        "that its integers span. A long thin tail makes every step coarser for the sake of a few values; what is cut off "
+        "saturates."),
         _grid(shown), fold(f"{len(more)} more", _grid(more)) if more else None)
 
 
@@ -29,5 +30,6 @@ def _grid(rows: tuple[Histogram, ...]) -> Html:
 
 def _card(row: Histogram) -> Html:
     seen = f"seen {units.ends(row.low, row.high)}, {units.share(row.clipped)} outside"
+    chosen = tag("strong", units.ends(row.chosen_low, row.chosen_high))
     return tag("figure", tag("figcaption", name(row.name)), charts.histogram(row),
-               tag("p", tag("strong", units.ends(row.chosen_low, row.chosen_high)), f" {row.method}" if row.method else None, tag("small", seen)))
+               tag("p", chosen, f" {row.method}" if row.method else None, tag("small", seen)))

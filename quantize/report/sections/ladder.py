@@ -23,8 +23,8 @@ def section(document: Document) -> Html | None:
                 f"{len(kept)} of {units.count(len(ladder.rungs), 'rungs')} stayed; together they took {took}.{bar}")
     scale = _scale(ladder)
     rows = [_row(index, rung, scale, ladder.bar) for index, rung in enumerate(ladder.rungs)]
-    made = table("The recovery ladder", ["", "What was done", units.title(measure.name), "", "Gain", "Time", ""], rows,
-                 numeric=(2, 4, 5), first=1)
+    made = table("The recovery ladder", ["", "What was done", "Result", "", "Gain", "Time", ""], rows, numeric=(2, 4, 5),
+                 first=1)
     return block("ladder", "The ladder", text, made, tag("p", ladder.ended, class_="quiet") if ladder.ended else None)
 
 
@@ -42,7 +42,8 @@ def _difference(unit: str) -> str:
 
 
 def _scale(ladder: Ladder) -> Scale:
-    ends = [end for rung in ladder.rungs for end in (rung.figure.low, rung.figure.high, rung.figure.value) if end is not None]
+    figures = [rung.figure for rung in ladder.rungs]
+    ends = [end for figure in figures for end in (figure.low, figure.high, figure.value) if end is not None]
     ends += [ladder.bar] if ladder.bar is not None else []
     room = 0.05 * (max(ends) - min(ends)) or 1.0
     return Scale(min(ends) - room, max(ends) + room)

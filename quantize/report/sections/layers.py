@@ -23,7 +23,7 @@ def section(document: Document) -> Html | None:
                 "6 dB are one bit. Errors add up along the way, so a sudden step down tells more than a low end. Lowest: ",
                 name(first.name), f" with {units.decibels(first.sqnr_db)}.")
     ranked = table("The lowest signal to noise",
-                   ["", "Tensor", "Operator", "Signal to noise", "Largest error", "Outside the grid"],
+                   ["", "Tensor", "Operator", "Signal to noise", "Largest error", "Saturated"],
                    [[str(rank + 1), name(rows[index].name), rows[index].op, units.decibels(rows[index].sqnr_db),
                      units.quantity(rows[index].max_lsb, "LSB"), units.share(rows[index].saturated)]
                     for rank, index in enumerate(worst)], numeric=(3, 4, 5), first=1)
@@ -31,7 +31,7 @@ def section(document: Document) -> Html | None:
     chart = tag("figure", tag("figcaption", "Signal to noise, dB"), charts.layers(rows, worst), _legend(kinds))
     whole = fold(f"All {len(rows)} tensors", long_table(
         "All tensors in order of computation",
-        ["", "Tensor", "Operator", "Signal to noise", "Cosine", "Largest error", "Float range", "Grid", "Outside"],
+        ["", "Tensor", "Operator", "Signal to noise", "Cosine", "Largest error", "Float range", "Grid", "Saturated"],
         [_row(index, row) for index, row in enumerate(rows)], numeric=(0, 3, 4, 5, 6, 7, 8)))
     return block("layers", "Layers", text, chart, ranked, whole)
 
@@ -45,8 +45,9 @@ def _legend(kinds: set[str]) -> Html:
 
 
 def _row(index: int, row: TensorComparison) -> list[Cell]:
-    grid = ("float" if row.grid_low is None or row.grid_high is None else
-            units.ends(row.grid_low, row.grid_high) + (" (16 bits)" if row.dtype == "int16" else ""))
-    return [str(index + 1), name(row.name), row.op, units.decibels(row.sqnr_db), f"{row.cosine:.4f}".replace("-", "\u2212"),
+    grid = "float" if row.grid_low is None or row.grid_high is None else units.ends(row.grid_low, row.grid_high)
+    wide = tag("small", "16 bits") if row.dtype == "int16" else None
+    cosine = f"{row.cosine:.4f}".replace("-", "\u2212")
+    return [str(index + 1), name(row.name), [row.op, wide], units.decibels(row.sqnr_db), cosine,
             units.quantity(row.max_lsb, "LSB"), units.ends(row.float_low, row.float_high), grid, units.share(row.saturated)]
 

@@ -38,15 +38,16 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], num
              for column, title in enumerate(head)]
     body = [tag("tr", [cell(column, content) for column, content in enumerate(row)], role="row") for row in rows]
     # the roles are those of the elements, which a block loses
-    return tag("table", tag("caption", caption, class_="unseen"), tag("thead", tag("tr", heads, role="row"), role="rowgroup"),
-               tag("tbody", body, role="rowgroup"), role="table", class_="stack")
+    return tag("table", tag("caption", caption, class_="unseen"),
+               tag("thead", tag("tr", heads, role="row"), role="rowgroup"), tag("tbody", body, role="rowgroup"),
+               role="table", class_="stack")
 
 
 def long_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], numeric: Collection[int] = ()) -> Html:
     """A table of many rows and columns: it scrolls in a frame of its own where it is too wide, and can be sorted."""
     heads = [tag("th", title, scope="col", class_="num" if column in numeric else None) for column, title in enumerate(head)]
-    body = [tag("tr", [tag("td", content, class_="num" if column in numeric else None) for column, content in enumerate(row)])
-            for row in rows]
+    body = [tag("tr", [tag("td", content, class_="num" if column in numeric else None)
+                       for column, content in enumerate(row)]) for row in rows]
     made = tag("table", tag("caption", caption, class_="unseen"), tag("thead", tag("tr", heads)), tag("tbody", body),
                class_="sortable")
     return tag("div", made, class_="scroll", tabindex="0", role="region", aria_label=caption)

@@ -15,7 +15,7 @@ def section(document: Document) -> Html | None:
         return None
     rows: list[tuple[str, Child]] = []
     if found.command:
-        rows.append(("Command", tag("pre", tag("code", found.command))))
+        rows.append(("Command", tag("pre", tag("code", _folded(found.command)))))
     if found.machine:
         rows.append(("Machine", _machine(found.machine)))
     if found.versions:
@@ -31,6 +31,11 @@ def section(document: Document) -> Html | None:
     listed = tag("dl", [tag("div", tag("dt", title), tag("dd", value)) for title, value in rows], class_="facts")
     recipe = fold("Recipe", tag("pre", tag("code", found.recipe))) if found.recipe else None
     return block("provenance", "Provenance", lead("The same inputs give the same files, byte for byte."), listed, recipe)
+
+
+def _folded(command: str) -> str:
+    """A long command over several lines, in the way that a shell still takes."""
+    return command if len(command) <= 88 else command.replace(" --", " \\\n  --")
 
 
 def _machine(machine: Machine) -> Child:

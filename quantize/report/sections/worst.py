@@ -23,9 +23,9 @@ def section(document: Document) -> Html | None:
     says = ("the answer changes on none of them" if not changed else
             f"the answer changes on {'all' if changed == len(document.worst) else changed} of them")
     cards = [_card(sample, what) for sample in document.worst]
-    return block("worst", f"Worst {what}", lead(
-        f"The {units.count(len(cards), what)} on which INT8's outputs are furthest from float's, the furthest first; {says}."),
-        tag("ol", cards, class_="cards", role="list"))
+    listed = units.count(len(cards), what)
+    text = f"The {listed} on which INT8's outputs are furthest from float's, the furthest first; {says}."
+    return block("worst", f"Worst {what}", lead(text), tag("ol", cards, class_="cards", role="list"))
 
 
 def _card(sample: Sample, what: str) -> Html:

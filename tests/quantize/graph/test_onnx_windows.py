@@ -13,7 +13,7 @@ from edgeinfer.errors import ModelError
 from tests.quantize.graph.test_onnx_reader import same_numbers
 from tests.quantize.graphs import model, run, weights
 
-few = settings(deadline=None, max_examples=80, derandomize=True)
+few = settings(deadline=None, max_examples=800, derandomize=True)
 SIDES = st.lists(st.integers(3, 9), min_size=1, max_size=2)
 AUTO = st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 
@@ -27,11 +27,12 @@ def drawn_windows(data: Any, rank: int, auto: str) -> dict[str, Any]:
 
 
 def runs(proto: Any, shape: tuple[int, ...]) -> bool:
+    """Whether ONNX Runtime runs the original and it makes numbers."""
     try:
-        run(proto, {"x": np.zeros(shape, np.float32)})
+        (made,) = run(proto, {"x": np.zeros(shape, np.float32)})
     except Exception:
         return False
-    return True
+    return made.size > 0
 
 
 @few
@@ -39,7 +40,7 @@ def runs(proto: Any, shape: tuple[int, ...]) -> bool:
 def test_a_max_pool_has_its_pads_in_numbers(data: Any, sides: list[int], auto: str, ceil: bool, opset: int) -> None:
     """auto_pad, ceil_mode and dilations of any size."""
     attributes = drawn_windows(data, len(sides), auto) | {"ceil_mode": int(ceil)}
-    if auto == "NOTSET":
+    if auto == "NOTSET" and not ceil:
         attributes["dilations"] = data.draw(st.lists(st.integers(1, 2), min_size=len(sides), max_size=len(sides)))
     proto = model([("MaxPool", ["x"], "y", attributes)], {"x": (1, 2, *sides)}, ["y"], opset)
     assume(runs(proto, (1, 2, *sides)))
@@ -47,11 +48,20 @@ def test_a_max_pool_has_its_pads_in_numbers(data: Any, sides: list[int], auto: s
     assert set(node.attributes) == {"kernel_shape", "strides", "pads", "dilations"}
 
 
+def test_a_dilated_window_beyond_the_pads_is_refused() -> None:
+    """ONNX Runtime takes no pad as large as the window, which rounding up would make here."""
+    attributes = {"kernel_shape": [2], "strides": [3], "dilations": [2], "ceil_mode": 1}
+    with pytest.raises(ModelError, match="MaxPool 'y': expected pads smaller than the window"):
+        same_numbers(model([("MaxPool", ["x"], "y", attributes)], {"x": (1, 2, 4)}, ["y"]))
+
+
 @few
 @given(st.data(), SIDES, AUTO, st.booleans(), st.booleans(), st.sampled_from([10, 11, 17, 19, 22]))
 def test_an_average_pool_counts_as_before(data: Any, sides: list[int], auto: str, ceil: bool, counted: bool, opset: int) -> None:
     """Pads count where the file says so; what ceil_mode hangs over the end never does."""
     attributes = drawn_windows(data, len(sides), auto) | {"ceil_mode": int(ceil), "count_include_pad": int(counted)}
+    if auto.startswith("SAME"):  # ONNX Runtime fails, or counts from another number, where windows are smaller than their stride
+        attributes["strides"] = [min(stride, size) for stride, size in zip(attributes["strides"], attributes["kernel_shape"], strict=True)]
     proto = model([("AveragePool", ["x"], "y", attributes)], {"x": (1, 2, *sides)}, ["y"], opset)
     assume(runs(proto, (1, 2, *sides)))
     graph = same_numbers(proto)

@@ -1,0 +1,80 @@
+"""Sums, products and other operators on numbers one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from quantize.graph import Node
+from quantize.tflite.lower.activation import clamp, implied
+from quantize.tflite.lower.windows import FUSED
+from quantize.tflite.lowering import Lowering
+
+__all__ = ["LOWER"]
+
+
+def _pair(lowering: Lowering, node: Node) -> None:
+    """Add, Sub, Mul, Div, with the Relu or Clip after them."""
+    inputs = [lowering.take(value) for value in node.inputs]
+    low, high = node.attributes.get("clamp", (-np.inf, np.inf))
+    grid = lowering.grid_of(node.name)
+    if (low, high) in FUSED or implied(low, high, grid) == (-np.inf, np.inf):
+        lowering.result(node.op, inputs, activation=FUSED.get((low, high), "NONE"))
+        return
+    made = lowering.emit(node.op, inputs, lowering.shape(node.name), grid, activation="NONE")
+    lowering.give(node.name, clamp(lowering, made, low, high, node.name))
+
+
+def _same_grids(lowering: Lowering, node: Node) -> None:
+    """Min, Max: integers are compared as they are, so all must be on one grid."""
+    grid = lowering.grid_of(node.name)
+    inputs = [lowering.take(value) for value in node.inputs]
+    if grid is not None:
+        for value, name in zip(node.inputs, inputs, strict=True):
+            lowering.note_requantized(value, lowering.grids[name], grid)
+        inputs = [_operand_on(lowering, value, name) for value, name in zip(node.inputs, inputs, strict=True)]
+    lowering.result(node.op, inputs)
+
+
+def _operand_on(lowering: Lowering, value: str, name: str) -> str:
+    grid = lowering.grid_of(lowering.node.name)
+    constant = lowering.constant(value)
+    if constant is not None and grid is not None:
+        return lowering.new("operand", grid.quantize(constant), grid)
+    return lowering.converted(name, grid)
+
+
+def _plain(lowering: Lowering, node: Node) -> None:
+    lowering.result(node.op, [lowering.take(value) for value in node.inputs])
+
+
+def _pow(lowering: Lowering, node: Node) -> None:
+    """Powers of 2, 1/2 and -1 are SQUARE, SQRT and DIV: faster, and exact."""
+    exponent = lowering.constant(node.inputs[1])
+    x = lowering.take(node.inputs[0])
+    if exponent is not None and exponent.size == 1 and lowering.graph.shapes[x] == lowering.shape(node.name):
+        power = float(exponent.ravel()[0])
+        if power in (2.0, 0.5):
+            lowering.result("Square" if power == 2 else "Sqrt", [x])
+            return
+        if power == -1:
+            lowering.result("Div", [lowering.number(1.0), x])
+            return
+    lowering.result("Pow", [x, lowering.take(node.inputs[1])])
+
+
+def _reciprocal(lowering: Lowering, node: Node) -> None:
+    lowering.result("Div", [lowering.number(1.0, "one"), lowering.take(node.inputs[0])])
+
+
+def _cast(lowering: Lowering, node: Node) -> None:
+    x = lowering.take(node.inputs[0])
+    lowering.give(node.name, lowering.emit("Cast", [x], lowering.shape(node.name), None, node.name, lowering.source.dtypes[node.name],
+                                           to=node.attributes["to"]))
+
+
+LOWER: dict[str, Callable[[Lowering, Node], None]] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _pair), "Min": _same_grids, "Max": _same_grids, "Pow": _pow,
+    **dict.fromkeys(("Exp", "Log", "Sqrt", "Abs", "Neg", "Floor"), _plain), "Reciprocal": _reciprocal, "Cast": _cast,
+}
