@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import numpy as np
 from edgeinfer import devices
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.preprocess.spec import ImageSpec
-from edgeinfer.model.trial import runtime_versions
 from quantize.check import Verdict as TargetVerdict
 from quantize.compare import TensorComparison
 from quantize.evaluate import Evaluation, Standing
 from quantize.grid import Quantized
 from quantize.ladder import Rung
 from quantize.metrics import Figure
+from quantize.pack import Proof
 from quantize.produce import Product
 from quantize.ranges import Histogram
 from quantize.recipe import Recipe
@@ -27,7 +28,7 @@ from quantize.report import judge
 from quantize.report.thumbnail import thumbnail
 from quantize.setting import Setting
 
-__all__ = ["Findings", "account"]
+__all__ = ["Findings", "account", "figure_text", "proof_of"]
 
 _DRAWN = 24  # histograms
 _BARS = 64
@@ -132,11 +133,40 @@ def _operators(verdict: TargetVerdict | None) -> tuple[report.TargetOperators, .
         leaving: dict[tuple[str, str], list[str]] = {}
         for placement in path.leaving:
             leaving.setdefault((placement.op, placement.why), []).append(placement.node)
-        made.append(report.TargetOperators(
-            target=f"{verdict.target}, {path.format}", integer=len(path.placements) - len(path.leaving),
-            other=len(path.leaving), leaving=tuple(
-                report.Operator(op=op, count=len(nodes), reason=why, node=nodes[0]) for (op, why), nodes in leaving.items())))
+        operators = tuple(report.Operator(op=op, count=len(nodes), reason=why, node=nodes[0])
+                          for (op, why), nodes in leaving.items())
+        made.append(report.TargetOperators(target=f"{verdict.target}, {path.format}", leaving=operators,
+                                           integer=len(path.placements) - len(path.leaving), other=len(path.leaving)))
     return tuple(made)
+
+
+def figure_text(figure: Figure) -> str:
+    """A figure for people, with its interval."""
+    unit = "" if not figure.unit else figure.unit if figure.unit == "%" else f" {figure.unit}"
+    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.4g} to {figure.high:.4g})"
+    return f"{figure.name} {figure.value:.4g}{unit}{interval}"
+
+
+def proof_of(setting: Setting, found: Findings, document: report.Document) -> Proof:
+    """What the bundle's manifest says of the run: accuracy, origin, and what the inputs looked like."""
+    evaluation = found.evaluation
+    assert evaluation is not None
+    figures = {one.title: {figure.name: round(figure.value, 4) for figure in [*one.figures, *one.drops]}
+               for one in evaluation.standings}
+    machine = devices.probe()
+    made = document.provenance
+    return Proof(
+        accuracy={"data": setting.judging.path.name, "samples": evaluation.samples, "labelled": evaluation.labelled,
+                  "method": "the device's engine on this machine", "figures": figures},
+        provenance={"quantized_with": versions(), "cpu": machine.model, "dot_product": machine.dot_product,
+                    "hashes": made.hashes if made else {}},
+        calibration={"samples": len(setting.calibration), "inputs": _inputs(found.histograms, setting)})
+
+
+def _inputs(histograms: Mapping[str, Histogram], setting: Setting) -> dict[str, dict[str, float]]:
+    return {name: {"low": one.low, "high": one.high, "mean": one.mean(), "low_0.1%": one.bulk(0.998)[0],
+                   "high_99.9%": one.bulk(0.998)[1]}
+            for name in setting.graph.inputs if (one := histograms.get(name)) is not None and one.total}
 
 
 def _files(evaluation: Evaluation, products: Sequence[Product]) -> tuple[report.File, ...]:
@@ -144,7 +174,8 @@ def _files(evaluation: Evaluation, products: Sequence[Product]) -> tuple[report.
 
     def file(one: Standing) -> report.File:
         latency = report.Latency(**one.latency) if one.latency["count"] else None
-        return report.File(title=one.title, name=names.get(one.title, ""), bytes=one.bytes, latency=latency, runs_on=one.runs_on)
+        return report.File(title=one.title, name=names.get(one.title, ""), bytes=one.bytes, latency=latency,
+                           runs_on=one.runs_on)
 
     return tuple(file(one) for one in evaluation.standings)
 
@@ -158,16 +189,20 @@ def _provenance(recipe: Recipe, setting: Setting, products: Sequence[Product], c
     said = {name: value for name in recipe.__struct_fields__ if (value := getattr(recipe, name)) not in ("", (), {}, None)}
     machine = devices.probe()
     return report.Provenance(
-        command=command, recipe=yaml.safe_dump(_plain(said), sort_keys=False), versions=dict(versions()), hashes=hashes,
+        command=command, recipe=yaml.safe_dump(_plain(said), sort_keys=False), versions=versions(), hashes=hashes,
         machine=report.Machine(cpu=machine.model, architecture=machine.architecture, cores=machine.cores,
                                vnni=machine.dot_product), assumed=setting.notes)
 
 
 def versions() -> dict[str, str]:
-    """Of all packages that decide what comes out."""
-    from importlib.metadata import version
+    """Of all packages that decide what comes out, those that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {**runtime_versions(), **{name: version(name) for name in ("edgeinfer", "numpy", "onnx", "flatbuffers")}}
+    found = {}
+    for name in ("edgeinfer", "numpy", "onnx", "flatbuffers", "onnxruntime", "ai-edge-litert", "opencv-python-headless"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _plain(value: object) -> object:

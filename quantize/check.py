@@ -89,7 +89,7 @@ def check(graph: Graph, target: Target) -> Verdict:
 
 def _place(graph: Graph, path: RunPath, target: Target) -> list[Placement]:
     place = _PLACES[path]
-    if path == "onnxruntime" and target.profile.cpu.architecture == "x86_64":
+    if path == "onnxruntime" and target.profile.cpu.architecture == "x86_64" and not target.rules.unsigned:
         place = partial(onnxruntime.place, int8_on_x86=True)
     return place(graph)
 

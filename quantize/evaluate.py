@@ -36,6 +36,15 @@ class Standing:
     bytes: int
     runs_on: str
 
+    @property
+    def loss(self) -> float:
+        """In points, less is better: of the leading metric against float where there are labels; else what is missing of
+        agreement with float; else the error as a share of the signal."""
+        if self.drops:
+            return self.drops[0].value
+        figure = self.figures[0]
+        return 100 - figure.value if figure.unit == "%" else 100 * 10 ** (-figure.value / 20)
+
 
 @dataclass(frozen=True)
 class Worst:

@@ -41,8 +41,8 @@ class Grid:
 
     @staticmethod
     def of_weights(weights: Array, axis: int | None, dtype: str = "int8", most: int = 127) -> Grid:
-        """The symmetric grid of a constant: per index of ``axis``, or of the whole. ``most`` 63 is the reduced range that x86
-        without VNNI needs."""
+        """The symmetric grid of a constant: per index of ``axis``, or of the whole. ``most`` 63 is the reduced range that
+        x86 without VNNI needs."""
         others = None if axis is None else tuple(side for side in range(weights.ndim) if side != axis)
         largest = np.atleast_1d(np.abs(weights.astype(np.float64)).max(axis=others, initial=0.0))
         scale = np.where(largest > 0, largest / most, 1.0 / most).astype(np.float32)
@@ -94,7 +94,7 @@ class Quantized:
 
     ``activations``: graph inputs and node outputs that are stored as integers. A value without a grid is float, or lies
     inside a fused operator: between a Conv, Gemm, ConvTranspose, Add, Sub or Mul and the Relu or Clip that alone reads it.
-    ``constants``: weights (int8), biases (int32, scale = input scale x weight scale) and constant operands (int8). A constant
+    ``constants``: weights (int8), biases (int32, scale = input scale x weight scale), constant operands (int8). A constant
     that is absent here stays float. A node of whose inputs or outputs one is float is computed in float, and so are those
     named in ``excluded``, whatever grids their values have: float islands.
     """

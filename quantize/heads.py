@@ -18,11 +18,19 @@ _UNLIKE = 4.0  # a range that is so many times the other's leaves it 6 bits
 
 @dataclass(frozen=True)
 class SplitHead:
-    """``output`` was a Concat of ``parts`` (names of outputs now), whose ranges are ``spans`` wide."""
+    """``output`` was a Concat of ``parts`` (names of outputs now), whose ranges are ``spans`` wide. ``renamed``: values that
+    have the name of an output now."""
 
     output: str
     parts: tuple[str, ...]
     spans: tuple[float, ...]
+    renamed: dict[str, str]
+
+    def parameters(self, decoder: str) -> dict[str, object]:
+        """What a decoder has to be told of it."""
+        if decoder != "yolo" or set(self.parts) != {"boxes", "scores"}:
+            return {}
+        return {"boxes": "boxes", "scores": "scores"}
 
     def __str__(self) -> str:
         widths = ", ".join(f"'{part}' {span:.3g}" for part, span in zip(self.parts, self.spans, strict=True))
@@ -39,10 +47,12 @@ def split_heads(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> tupl
         spans = [_span(ranges[value]) if value in ranges else 0.0 for value in joined.inputs]
         if min(spans) <= 0 or max(spans) / min(spans) < _UNLIKE:
             continue
-        parts = [_part(graph, value, output, index, behind) for index, value in enumerate(joined.inputs)]
+        values = list(joined.inputs)
+        parts = [_part(graph, value, output, index, behind) for index, value in enumerate(values)]
         place = graph.outputs.index(output)
         graph.outputs[place : place + 1] = parts
-        found.append(SplitHead(output, tuple(parts), tuple(spans)))
+        renamed = {} if behind else dict(zip(values, parts, strict=True))
+        found.append(SplitHead(output, tuple(parts), tuple(spans), renamed))
     graph.remove_unused()
     return graph, found
 

@@ -60,6 +60,7 @@ class Ladder:
         self._make, self._loss, self._ranking = make, loss, ranking
         self._allowed, self._until, self._progress = allowed, time.monotonic() + seconds, progress
         self.rungs: list[Rung] = []
+        self.ended = ""  # why no further rung was tried
 
     def climb(self, first: Choice, methods: Sequence[str], integers_only: bool) -> tuple[Choice, Quantized]:
         """The best choice and what it makes. ``integers_only``: the target takes neither 16 bits nor float."""
@@ -108,9 +109,10 @@ class Ladder:
 
     def _tell_end(self) -> None:
         least = min(rung.loss for rung in self.rungs)
+        why = "no rung is left"
         if least <= self._allowed:
-            self._progress.say(f"{least:.2f} points lost, {self._allowed:.2f} allowed: enough")
+            why = "enough"
         elif time.monotonic() >= self._until:
-            self._progress.say(f"{least:.2f} points lost, {self._allowed:.2f} allowed: the time is up (--max-minutes)")
-        else:
-            self._progress.say(f"{least:.2f} points lost, {self._allowed:.2f} allowed: no rung is left")
+            why = "the time is up (--max-minutes)"
+        self.ended = f"{least:.2f} points lost, {self._allowed:.2f} allowed: {why}"
+        self._progress.say(self.ended)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -21,8 +23,9 @@ from quantize.setting import Setting, as_given
 from quantize.subject import Subject
 from quantize.tflite import write_int8
 
-__all__ = ["Product", "float_subject", "produce", "subject"]
+__all__ = ["Product", "bundled", "flat_name", "float_subject", "produce", "save", "subject"]
 
+IO = Literal["int8", "uint8", "float32"]
 Perm = tuple[int, ...]
 TITLES = {"tflite": "INT8 TFLite", "onnx": "INT8 ONNX", "float": "float"}
 
@@ -43,28 +46,30 @@ class Product:
         return TITLES[self.format]
 
 
-def produce(quantized: Quantized, recipe: Recipe, rules: Rules, stem: Path) -> list[Product]:
-    """Write the INT8 files that the recipe asks for: ``stem`` with the suffix of each format. Raises ModelError for an
+def produce(quantized: Quantized, formats: Sequence[str], io: IO, rules: Rules, stem: Path) -> list[Product]:
+    """Write an INT8 file of each format: ``stem`` with its suffix. ``io``: of the TFLite file. Raises ModelError for an
     operator that a format has not, StorageError."""
     made = []
-    for format in recipe.formats:
+    for format in formats:
         path = stem.with_name(f"{stem.name}.{format}")
         if format == "tflite":
-            converted = write_int8(quantized, "int8" if rules.integer_io and recipe.io == "float32" else recipe.io)
-            _save(path, converted.data)
+            converted = write_int8(quantized, "int8" if rules.integer_io and io == "float32" else io)
+            save(path, converted.data)
             last = next(iter(converted.input_perms.values()), None) is not None
             made.append(Product(format, path, last, converted.output_perms, tuple(converted.islands)))
         else:
-            _save(path, write_qdq(quantized, rules.variant).SerializeToString(deterministic=True))
+            save(path, write_qdq(quantized, rules.variant, rules.unsigned).SerializeToString(deterministic=True))
             made.append(Product(format, path, False, {}))
     return made
 
 
-def float_subject(graph: Graph, setting: Setting, recipe: Recipe, folder: Path) -> Subject:
+def float_subject(graph: Graph, setting: Setting, recipe: Recipe, folder: Path,
+                  parameters: Mapping[str, object] | None = None) -> Subject:
     """The float model, as ONNX, in the engine."""
     path = folder / "float.onnx"
-    _save(path, write(graph).SerializeToString(deterministic=True))
-    return subject(Product("onnx", path, False, {}), setting, recipe, folder / "float", title="float")
+    save(path, write(graph).SerializeToString(deterministic=True))
+    return subject(Product("onnx", path, False, {}), setting, recipe, folder / "float", "float",
+                   parameters=parameters)
 
 
 def subject(product: Product, setting: Setting, recipe: Recipe, folder: Path, title: str = "", proof: Proof = Proof(),  # noqa: B008  frozen
@@ -88,9 +93,15 @@ def given_of(setting: Setting, recipe: Recipe, channels_last: bool, parameters: 
     return msgspec.convert(fields, Given)
 
 
-def _save(path: Path, data: bytes) -> None:
+def save(path: Path, data: bytes) -> None:
+    """Write a file whole. Raises StorageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
         raise StorageError(str(path), f"room for {len(data)} bytes", error.strerror or str(error), "df -h") from error
+
+
+def flat_name(text: str) -> str:
+    """A name that files and bundles may have."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", text).lstrip("._+-")[:48] or "model"

@@ -10,29 +10,38 @@ A Relu or Clip stays between its Conv and the QuantizeLinear, where both runtime
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
 from quantize.graph import Graph, Node
 from quantize.graph.onnx_writer import write
 from quantize.grid import Grid, Quantized, Stored
-from quantize.plan import fused_values
+from quantize.plan import WEIGHTED, fused_values
 
 __all__ = ["explicit", "write_qdq"]
 
 
-def write_qdq(quantized: Quantized, variant: str = "cpu") -> onnx.ModelProto:
+def write_qdq(quantized: Quantized, variant: str = "cpu", unsigned: bool = False) -> onnx.ModelProto:
     """The INT8 ONNX model. ``variant`` "cpu": a Relu or Clip that the grid does not imply is made to act on integers, or
-    ONNX Runtime computes its Conv in float; "tensorrt" takes it as it is. Raises ModelError as the float writer does."""
-    return write(explicit(quantized, split=variant == "cpu"))
+    ONNX Runtime computes its Conv in float; "tensorrt" takes it as it is. ``unsigned``: activations are stored as uint8 on
+    the same grids, which ONNX Runtime needs on x86-64 to compute all of them in integers. Raises ModelError as the float
+    writer does."""
+    return write(explicit(quantized, split=variant == "cpu", unsigned=unsigned))
 
 
-def explicit(quantized: Quantized, split: bool = True) -> Graph:
+def explicit(quantized: Quantized, split: bool = True, unsigned: bool = False) -> Graph:
     """The graph with its rounding written out as QuantizeLinear and DequantizeLinear nodes, to be written or run."""
     graph = quantized.graph.copy()
-    grids = dict(quantized.activations)
+    grids, constants = dict(quantized.activations), quantized.constants
     if split:
         grids.update(_before_clips(quantized))
+    if unsigned:
+        grids = {value: _unsigned(grid) for value, grid in grids.items()}
+        weights = {node.inputs[1] for node in graph.nodes if node.op in WEIGHTED}
+        constants = {name: stored if name in weights or stored.grid.dtype != "int8" else _unsigned_constant(stored)
+                     for name, stored in constants.items()}
     nodes: list[Node] = []
     renamed = {}
     for value in graph.inputs:
@@ -40,11 +49,12 @@ def explicit(quantized: Quantized, split: bool = True) -> Graph:
             pair = _pair(graph, value, grids[value], f"{value}/dq")
             nodes += pair
             renamed[value] = pair[-1].name
-    for name, stored in sorted(quantized.constants.items()):
+    for name, stored in sorted(constants.items()):
         nodes.append(_dequantized(graph, name, stored))
     for node in graph.nodes:
         node.inputs = [renamed.get(value, value) for value in node.inputs]
-        outputs, node.outputs = node.outputs, [_float_name(graph, value) if value in grids else value for value in node.outputs]
+        outputs = node.outputs
+        node.outputs = [_float_name(graph, value) if value in grids else value for value in outputs]
         nodes.append(node)
         for value, computed in zip(outputs, node.outputs, strict=True):
             if value in grids:
@@ -55,8 +65,8 @@ def explicit(quantized: Quantized, split: bool = True) -> Graph:
 
 
 def _before_clips(quantized: Quantized) -> dict[str, Grid]:
-    """Grids for values inside fused operators whose Relu or Clip the grid after it does not imply: the same grid, so that the
-    rounding is that of a kernel which clamps by itself."""
+    """Grids for values inside fused operators whose Relu or Clip the grid after it does not imply: the same grid, so that
+    the rounding is that of a kernel which clamps by itself."""
     graph, found = quantized.graph, {}
     makers = graph.producers()
     for inside, after in fused_values(graph, graph.nodes).items():
@@ -69,6 +79,15 @@ def _before_clips(quantized: Quantized) -> dict[str, Grid]:
         if grid.low < low - half or grid.high > high + half:
             found[inside] = grid
     return found
+
+
+def _unsigned(grid: Grid) -> Grid:
+    """The same real values as uint8."""
+    return replace(grid, dtype="uint8", zero_point=grid.zero_point + 128) if grid.dtype == "int8" else grid
+
+
+def _unsigned_constant(stored: Stored) -> Stored:
+    return Stored((stored.values.astype(np.int16) + 128).astype(np.uint8), _unsigned(stored.grid))
 
 
 def _float_name(graph: Graph, value: str) -> str:

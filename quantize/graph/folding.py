@@ -19,6 +19,7 @@ from quantize.graph.onnx_loading import refuse
 __all__ = ["fold"]
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+_MASKING = ("Add", "Where", "Equal")
 
 
 def fold(graph: Graph, where: str) -> Graph:
@@ -39,7 +40,7 @@ def check_numbers(graph: Graph, where: str) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             wrong = "NaN" if np.isnan(array).any() else "infinity"
             readers = [str(node) for node in graph.nodes if name in node.inputs]
-            mask = wrong == "infinity" and any(node.op in ("Add", "Where", "Equal") for node in graph.nodes if name in node.inputs)
+            mask = wrong == "infinity" and any(node.op in _MASKING for node in graph.nodes if name in node.inputs)
             refuse(f"{where}: tensor '{name}'" + (f" of {readers[0]}" if readers else ""), "finite numbers", wrong,
                    "write masks with a finite number, such as -100 before a Softmax" if mask else
                    "the training diverged or the file is damaged: export a checkpoint whose weights are all finite")
@@ -80,37 +81,30 @@ def split_normalizations(graph: Graph) -> None:
 
 
 def _fold_after(graph: Graph) -> None:
+    """A scale and an offset into the weights whose output they alone read, also behind the Reshape after a Gemm."""
     consumers, producers = graph.consumers(), graph.producers()
     for node in graph.nodes:
         affine = _affine(graph, node)
         if affine is None:
             continue
         value, factor, offset = affine
-        source = producers.get(value)
-        between = None
-        if source is not None and source.op == "Reshape" and graph.shapes[value][-1] == graph.shapes[source.inputs[0]][-1]:
-            between, source = source, producers.get(source.inputs[0])
-            if source is None or source.op != "Gemm":
-                continue
-        if source is None or source.op not in _WEIGHTED or not _alone(graph, consumers, source.name) or not _alone(graph, consumers, value):
+        last = producers.get(value)
+        source = last
+        if last is not None and last.op == "Reshape" and graph.shapes[value][-1] == graph.shapes[last.inputs[0]][-1]:
+            source = producers.get(last.inputs[0])
+            source = source if source is not None and source.op == "Gemm" else None
+        if last is None or source is None or source.op not in _WEIGHTED or graph.shapes[value] != graph.shapes[node.name]:
             continue
         w, b = (graph.constants.get(name) for name in source.inputs[1:3])
-        if w is None or b is None:
+        if w is None or b is None or not _alone(graph, consumers, source.name) or not _alone(graph, consumers, value):
             continue
         rank = len(graph.shapes[value])
-        axis = rank - 1 if source.op == "Gemm" else 1
-        s, t = (_per_channel(array, rank, axis, len(b)) for array in (factor, offset))
+        s, t = (_per_channel(array, rank, rank - 1 if source.op == "Gemm" else 1, len(b)) for array in (factor, offset))
         if s is None or t is None:
             continue
         _scale_outputs(graph, source, w, b, s, t)
-        last = between or source
-        old, new = last.outputs[0], node.outputs[0]
-        last.outputs = [new]
-        node.op = ""
-        producers[new] = last
-        consumers.pop(old, None)
-        if between is None:
-            producers.pop(old, None)
+        last.outputs, node.op = [node.name], ""
+        producers[last.name] = last
     graph.nodes = [node for node in graph.nodes if node.op]
 
 

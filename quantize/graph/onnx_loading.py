@@ -19,14 +19,15 @@ _DOMAINS = ("", "ai.onnx")
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv",
               "QLinearMatMul"}
 _CONTROL = {"Loop", "Scan"}  # an If by a constant is a part of the network
-_NOT_TENSORS = ("Sequence", "SplitToSequence", "ConcatFromSequence", "Optional", "String", "TfIdf", "ImageDecoder", "RegexFullMatch")
+_NOT_TENSORS = ("Sequence", "SplitToSequence", "ConcatFromSequence", "Optional", "String", "TfIdf", "ImageDecoder",
+                "RegexFullMatch")
 
 
 def load(path: Path) -> ModelProto:
     """The model with external data loaded, local functions inlined and every node an operator of ONNX on tensors.
 
-    Raises ModelError: the file is not ONNX or is cut off, external data is missing, the operator set is older than 7, or a node
-    is of another domain, control flow, on sequences, or quantised already.
+    Raises ModelError: the file is not ONNX or is cut off, external data is missing, the operator set is older than 7, or a
+    node is of another domain, a loop, on sequences, or quantised already.
     """
     return checked(_parse(path), path.name)
 
@@ -68,15 +69,16 @@ def refuse(where: str, expected: str, got: str, hint: str = "") -> NoReturn:
 
 
 def _parse(path: Path) -> ModelProto:
-    from google.protobuf.message import DecodeError
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
-            refuse(path.name, "an ONNX file below 2 GiB", f"{size} bytes", "a model of this size is not one for a small board")
-        model = onnx.load_model_from_string(path.read_bytes())
+        data = path.read_bytes() if size <= _MOST_BYTES else b""
     except OSError as error:
         raise ModelError(str(path), "an ONNX file that can be read", error.strerror or str(error)) from error
-    except (DecodeError, ValueError) as error:  # ValueError: strings that are not UTF-8
+    if size > _MOST_BYTES:
+        refuse(path.name, "an ONNX file below 2 GiB", f"{size} bytes", "a model of this size is not for a small board")
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's DecodeError, and ValueError for text that is not UTF-8
         raise ModelError(path.name, "an ONNX model", "bytes that are not one, or a file that is cut off",
                          "copy the file again and compare its size with the original") from error
     if not model.graph.node:
@@ -107,7 +109,7 @@ def _inlined(model: ModelProto, where: str) -> ModelProto:
     import onnx.inliner
     try:
         return onnx.inliner.inline_local_functions(model, True)
-    except Exception as error:  # noqa: BLE001 - the C++ inliner raises RuntimeError and its own classes
+    except Exception as error:  # the C++ inliner raises RuntimeError and classes of its own
         raise ModelError(where, "functions that can be inlined", " ".join(str(error).split())[:200],
                          "export the model without local functions") from error
 

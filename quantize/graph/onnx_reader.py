@@ -39,5 +39,6 @@ def _graph(model: ModelProto, where: str, shapes: Mapping[str, tuple[int, ...]] 
     for output in graph.outputs:
         if graph.is_constant(output) or output in graph.inputs:
             refuse(f"{where}: output '{output}'", "an output that is computed from the inputs",
-                   "a constant" if graph.is_constant(output) else "an input as it is", "export the model without this output")
+                   "a constant" if graph.is_constant(output) else "an input as it is",
+                   "export the model without this output")
     return graph

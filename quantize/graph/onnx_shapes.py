@@ -37,8 +37,8 @@ _DATA_HINT = "export the model up to this node (for a detector: without NMS) and
 
 
 def with_shapes(model: ModelProto, where: str, shapes: Shapes) -> Graph:
-    """The graph of ``model`` as its file has it, constants folded. ``shapes``: sides of inputs by name, where the file leaves
-    them open. Raises ModelError with ``where`` (the file's name) and the node or input."""
+    """The graph of ``model`` as its file has it, constants folded. ``shapes``: sides of inputs by name, where the file
+    leaves them open. Raises ModelError with ``where`` (the file's name) and the node or input."""
     return _Pass(model, where, shapes).graph
 
 
@@ -86,7 +86,8 @@ class _Pass:
             fits = not kind.HasField("shape") or (len(given) == len(sides) and all(
                 side in (None, wanted) for side, wanted in zip(sides, given, strict=True)))
             if not fits or any(side < 1 for side in given):
-                refuse(where, f"sides that fit {text}", ",".join(map(str, given)), "give --shape only for sides that the file leaves open")
+                refuse(where, f"sides that fit {text}", ",".join(map(str, given)),
+                       "give --shape only for sides that the file leaves open")
             return tuple(given)
         if not kind.HasField("shape"):
             refuse(where, "an input of known rank", "one without a shape", f"say it: --shape {name}=1,3,224,224")
@@ -123,7 +124,8 @@ class _Pass:
         if node.op_type in _SIZES:
             for shape, _ in self._types(node):
                 if np.prod(shape, dtype=np.float64) > _MOST_NUMBERS:
-                    refuse(self._place(node), f"constants of up to {_MOST_NUMBERS} numbers", f"one of the sides {shape}", _DATA_HINT)
+                    refuse(self._place(node), f"constants of up to {_MOST_NUMBERS} numbers", f"one of the sides {shape}",
+                           _DATA_HINT)
         for name, array in zip(node.output, self._run(node), strict=True):
             if name:
                 self._constant(name, _float32(array))
@@ -156,10 +158,11 @@ class _Pass:
         attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
         node = Node(proto.op_type, list(proto.input), list(proto.output), attributes)
         for place, (name, (shape, dtype)) in enumerate(zip(node.outputs, types, strict=False)):
-            if 0 in shape and name:  # nothing is in it: a constant, whatever the data
+            empty = 0 in shape and name
+            if empty:  # nothing is in it: a constant, whatever the data
                 self._constant(name, np.zeros(shape, dtype))
-                name = ""
-            node.outputs[place] = self.graph.add_value(name or f"{node_name(proto)}/unused{place}", shape, dtype)
+            unread = empty or not name
+            node.outputs[place] = self.graph.add_value(f"{node_name(proto)}/{place}" if unread else name, shape, dtype)
         while node.inputs and not node.inputs[-1]:
             del node.inputs[-1]
         self.graph.nodes.append(node)
@@ -190,16 +193,18 @@ class _Pass:
         types = {name: helper.make_tensor_type_proto(_elem_type(graph.dtypes[name]), graph.shapes[name]) for name in names}
         small = {name: numpy_helper.from_array(graph.constants[name], name) for name in names
                  if name in graph.constants and graph.constants[name].size <= _KNOWN_UP_TO}
+        schema = onnx.defs.get_schema(node.op_type, self._opset)
         try:
-            return onnx.shape_inference.infer_node_outputs(
-                onnx.defs.get_schema(node.op_type, self._opset), node, types, small, opset_imports=self._opsets, ir_version=10)
+            return onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=self._opsets,
+                                                           ir_version=10)
         except onnx.shape_inference.InferenceError as error:
             refuse(place, "inputs that fit the operator", " ".join(str(error).split())[:300],
                    "check the model with onnx.checker, and --shape if you gave it")
 
     def _ran(self, node: NodeProto, place: str) -> list[tuple[tuple[int, ...], str]]:
         if node.op_type in _SIZES and any(name and name not in self.graph.constants for name in node.input[1:]):
-            refuse(place, "sizes that do not depend on data", f"{node.op_type} by a size that is computed from data", _DATA_HINT)
+            refuse(place, "sizes that do not depend on data", f"{node.op_type} by a size that is computed from data",
+                   _DATA_HINT)
         return [(tuple(array.shape), array.dtype.name) if name else ((), "float32")
                 for name, array in zip(node.output, self._run(node), strict=True)]
 
@@ -207,11 +212,12 @@ class _Pass:
         """What the one node makes, of its constants and of zeros in place of what varies; an empty array for no output."""
         graph, names = self.graph, [name for name in dict.fromkeys(node.input) if name]
         arrays = {name: graph.constants.get(name, np.zeros(graph.shapes[name], graph.dtypes[name])) for name in names}
-        values = [helper.make_tensor_value_info(name, _elem_type(array.dtype.name), array.shape) for name, array in arrays.items()]
+        values = [helper.make_tensor_value_info(name, _elem_type(array.dtype.name), array.shape)
+                  for name, array in arrays.items()]
         wanted = [name for name in node.output if name]
         proto = helper.make_graph([node], "one node", values, [onnx.ValueInfoProto(name=name) for name in wanted])
-        made = run_model(helper.make_model(proto, opset_imports=self._opsets, ir_version=10), arrays, wanted,
-                         f"{self._where}: {node_name(node)}")
+        model = helper.make_model(proto, opset_imports=self._opsets, ir_version=10)
+        made = run_model(model, arrays, wanted, self._place(node))
         return [made[name] if name else np.zeros(0, np.float32) for name in node.output]
 
     def _constant(self, name: str, array: Array) -> None:
@@ -225,7 +231,7 @@ class _Pass:
             return value
         if attribute.name.startswith(("value_int", "value_float")):
             return np.array(value, np.int64 if "int" in attribute.name else np.float32)
-        refuse(f"{self._where}: {node_name(node)}", "a dense constant of numbers", f"a {attribute.name}", "export the model again")
+        refuse(self._place(node), "a dense constant of numbers", f"a {attribute.name}", "export the model again")
 
     def _shape(self, node: NodeProto) -> None:
         shape = self.graph.shapes[node.input[0]]

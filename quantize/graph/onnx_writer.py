@@ -15,13 +15,13 @@ from quantize.graph import Graph, Node
 __all__ = ["LEAST_OPSET", "node_protos", "opset_for", "value_info", "write"]
 
 LEAST_OPSET = 17
-_AS_CANONICAL = {"Clip", "Reshape", "Expand", "Tile", "Split", "Slice", "Pad", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
-                 "ReduceProd", "ReduceLogSum", "ReduceLogSumExp", "Gemm", "Cast"}  # attributes differ, set 17 has them all
+_AS_CANONICAL = {"Clip", "Reshape", "Expand", "Tile", "Split", "Slice", "Pad", "ReduceSum", "ReduceMean", "ReduceMax",
+                 "ReduceMin", "ReduceProd", "ReduceLogSum", "ReduceLogSumExp", "Gemm", "Cast"}  # set 17 has all of them
 _IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9}  # those that onnx 1.12 to 1.15 wrote with these sets; 10 for newer
 
 
 def write(graph: Graph, outputs: Sequence[str] | None = None) -> ModelProto:
-    """The model with ``outputs`` (those of the graph where None), of operator set 17, or the first that has all its operators."""
+    """The model with ``outputs`` (those of the graph where None), of operator set 17 or the first that has its operators."""
     opset = opset_for(graph)
     nodes: list[NodeProto] = []
     constants: dict[str, Array] = {}
@@ -64,63 +64,56 @@ def _least(node: Node) -> int:
 
 
 def node_protos(graph: Graph, node: Node, opset: int = LEAST_OPSET) -> tuple[list[NodeProto], dict[str, Array]]:
-    """A canonical node as the operator set has it, and the constants that it needs besides those of the graph: what the graph
-    holds as attributes and the set takes as inputs. Names are of the graph; constants are called after the node."""
+    """A canonical node as the operator set has it, and the constants that it needs besides those of the graph: what the
+    graph holds as attributes and the set takes as inputs. They are called after the node."""
     attributes, extra = dict(node.attributes), dict[str, Array]()
-
-    def constant(name: str, values: Any, dtype: Any = np.int64) -> str:
-        free = graph.free_name(f"{node.name}/{name}")
-        extra[free] = np.asarray(values, dtype)
-        return free
-
     inputs = list(node.inputs)
-    inputs += _as_inputs(node, attributes, constant, opset, graph)
+    for name, array in _taken_out(graph, node, attributes, opset):
+        if array is None:
+            inputs.append("")
+            continue
+        inputs.append(graph.free_name(f"{node.name}/{name}"))
+        extra[inputs[-1]] = array
     if node.op == "Gemm":
         attributes["transB"] = 1
-    if node.op == "Cast":
+    elif node.op == "Cast":
         attributes["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attributes["to"]))
-    if node.op == "GridSample" and opset < 20:
+    elif node.op == "GridSample" and opset < 20:
         attributes["mode"] = {"linear": "bilinear", "cubic": "bicubic"}.get(attributes["mode"], attributes["mode"])
-    protos = [helper.make_node(node.op, inputs, node.outputs, name=node.name, **_typed(attributes))]
-    return protos, extra
-
-
-def _as_inputs(node: Node, attributes: dict[str, Any], constant: Any, opset: int, graph: Graph) -> list[str]:
-    """Takes out of ``attributes`` what the operator set has as inputs; their names."""
-    take, op = attributes.pop, node.op
-    if op == "Clip":
-        dtype = graph.dtypes[node.inputs[0]]
-        low, high = take("min"), take("max")
-        return [constant("min", low, dtype) if low != -np.inf else "", *([constant("max", high, dtype)] if high != np.inf else [])]
-    if op in ("Reshape", "Expand"):
-        return [constant("shape", take("shape"))]
-    if op == "Tile":
-        return [constant("repeats", take("repeats"))]
-    if op == "Split":
-        return [constant("split", take("split"))]
-    if op == "Slice":
-        ends = [np.iinfo(np.int64).min if end < 0 else end for end in take("ends")]
-        return [constant("starts", take("starts")), constant("ends", ends), constant("axes", take("axes")), constant("steps", take("steps"))]
-    if op == "Pad":
-        pads, value = constant("pads", take("pads")), take("value")
-        return [pads, constant("value", value, graph.dtypes[node.inputs[0]])] if attributes["mode"] == "constant" else [pads]
-    if op == "ReduceSum" or (op.startswith("Reduce") and opset >= 18):
-        return [constant("axes", take("axes"))]
-    if op == "Resize":
-        return _resize_inputs(node, attributes, constant, graph)
-    return []
-
-
-def _resize_inputs(node: Node, attributes: dict[str, Any], constant: Any, graph: Graph) -> list[str]:
-    """Scales where they give the sizes; sizes where rounding would not."""
-    shape, scales, sizes = graph.shapes[node.inputs[0]], attributes.pop("scales"), attributes.pop("sizes")
-    if attributes["mode"] != "nearest":
+    elif node.op == "Resize" and attributes["mode"] != "nearest":
         attributes.pop("nearest_mode", None)
+    typed = {name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+             for name, value in attributes.items()}
+    return [helper.make_node(node.op, inputs, node.outputs, name=node.name, **typed)], extra
+
+
+_SIZES = {"Reshape": ("shape",), "Expand": ("shape",), "Tile": ("repeats",), "Split": ("split",), "Pad": ("pads",),
+          "Slice": ("starts", "ends", "axes", "steps"), "ReduceSum": ("axes",)}
+
+
+def _taken_out(graph: Graph, node: Node, attributes: dict[str, Any], opset: int) -> list[tuple[str, Array | None]]:
+    """What the operator set has as inputs, taken out of ``attributes``: names and values, None for an input without one."""
+    names = ("axes",) if node.op.startswith("Reduce") and opset >= 18 else _SIZES.get(node.op, ())
+    taken: list[tuple[str, Array | None]] = [(name, np.array(attributes.pop(name), np.int64)) for name in names]
+    dtype = graph.dtypes[node.inputs[0]] if node.inputs else "float32"
+    if node.op == "Slice":
+        ends = taken[1][1]
+        taken[1] = ("ends", np.where(ends < 0, np.iinfo(np.int64).min, ends) if ends is not None else None)
+    elif node.op == "Pad":
+        value = attributes.pop("value")
+        taken += [("value", np.array(value, dtype))] if attributes["mode"] == "constant" else []
+    elif node.op == "Clip":
+        low, high = attributes.pop("min"), attributes.pop("max")
+        taken = [("min", np.array(low, dtype) if low != -np.inf else None)]
+        taken += [("max", np.array(high, dtype))] if high != np.inf else []
+    elif node.op == "Resize":
+        taken = _resized(graph.shapes[node.inputs[0]], attributes.pop("scales"), attributes.pop("sizes"))
+    return taken
+
+
+def _resized(shape: tuple[int, ...], scales: Sequence[float], sizes: Sequence[int]) -> list[tuple[str, Array | None]]:
+    """Scales where they give the sizes; sizes where rounding would not. The region before them is absent."""
     given = np.asarray(scales, np.float32)
     if [int(np.floor(np.float32(side) * scale)) for side, scale in zip(shape, given, strict=True)] == list(sizes):
-        return ["", constant("scales", given, np.float32)]
-    return ["", "", constant("sizes", sizes)]
-
-
-def _typed(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value for name, value in attributes.items()}
+        return [("roi", None), ("scales", given)]
+    return [("roi", None), ("scales", None), ("sizes", np.array(sizes, np.int64))]

@@ -84,9 +84,13 @@ def reshape(walk: Settling, node: Node) -> None:
         walk.hold(node.name, form.name, tuple(names.get(axis) for axis in form.order))
         return
     held = bare(form.order, before)
-    runs.sort(key=lambda run: min(held.index(axis) for axis in run[0]))
+    stated = runs
+    runs = sorted(runs, key=lambda run: min(held.index(axis) for axis in run[0]))
     together = tuple(axis for ours, _ in runs for axis in ours)
-    if together != held and len(runs) <= 2 and len(after) == 2 and _goes_to_gemm(walk, node.name, after):
+    if together != held and _wanted_as_stated(walk, node.name):
+        runs, together = stated, tuple(axis for ours, _ in stated for axis in ours)
+    flat = len(after) == 2 and after[0] == before[0] and (before[0] == 1 or held[0] == 0)
+    if together != held and flat and _goes_to_gemm(walk, node.name):
         _scramble(walk, node)
         return
     order = complete(tuple(axis for _, theirs in runs for axis in theirs), after)
@@ -94,13 +98,22 @@ def reshape(walk: Settling, node: Node) -> None:
     walk.emit(Node("Reshape", node.inputs, node.outputs), [tensor], order, shape=list(sides_of(order, after)))
 
 
-def _goes_to_gemm(walk: Settling, value: str, shape: tuple[int, ...]) -> bool:
+def _wanted_as_stated(walk: Settling, value: str) -> bool:
+    """Whether the first to care how the value is held wants it as the graph states it."""
+    for node in walk.consumers.get(value, []):
+        if node.op in ONE_INPUT or node.op in SEVERAL_INPUTS:
+            return _wanted_as_stated(walk, node.name)
+        return node.op == "Gemm" or node.op not in RULES
+    return value in walk.source.outputs
+
+
+def _goes_to_gemm(walk: Settling, value: str) -> bool:
     """Whether only Gemm with weights of its own reads the value, or what is made of it number by number."""
     nodes = walk.consumers.get(value, [])
     if value in walk.source.outputs or not nodes:
         return False
     return all(node.op == "Gemm" and walk.constant(node.inputs[1]) and node.inputs[0] == value
-               or node.op in ONE_INPUT and _goes_to_gemm(walk, node.name, shape) for node in nodes)
+               or node.op in ONE_INPUT and _goes_to_gemm(walk, node.name) for node in nodes)
 
 
 def _scramble(walk: Settling, node: Node) -> None:

@@ -28,7 +28,7 @@ Perm = tuple[int, ...]
 class Settled:
     """A graph whose values are held in orders of their own. The perm of an input or output (by name) makes of the stated array
     what the graph takes or gives: ``array.transpose(perm)``; None where both are the same. ``origins``: for each new value
-    or constant the one that it holds in another order. ``renamed``: graph outputs that are called otherwise now."""
+    or constant the one that it holds in another order."""
 
     graph: Graph
     input_perms: dict[str, Perm | None] = field(default_factory=dict)
@@ -103,6 +103,7 @@ class Settling:
             RULES.get(node.op, bound)(self, node)
         for value in self.source.outputs:
             self._finish(value)
+        _join_reshapes(self.graph)
         self.graph.remove_unused()
         return self._settled
 
@@ -199,6 +200,19 @@ class Settling:
             name = self._new(name, Node("Reshape", [name], [], {"shape": list(self.graph.shapes[name])}), self.graph.shapes[name])
         self.graph.outputs.append(name)
         self._settled.output_perms[value] = NHWC if last else None
+
+
+def _join_reshapes(graph: Graph) -> None:
+    """Let a Reshape of a Reshape read what that one reads; one that then changes nothing is passed by."""
+    sources: dict[str, str] = {}
+    passed: dict[str, str] = {}
+    for node in graph.nodes:
+        node.inputs = [passed.get(value, value) for value in node.inputs]
+        if node.op == "Reshape":
+            node.inputs = [sources.get(node.inputs[0], node.inputs[0])]
+            sources[node.name] = node.inputs[0]
+            if graph.shapes[node.inputs[0]] == graph.shapes[node.name] and node.name not in graph.outputs:
+                passed[node.name] = node.inputs[0]
 
 
 def _placed(places: list[int], units: list[int], shape: tuple[int, ...], rank: int) -> list[int]:

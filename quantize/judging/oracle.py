@@ -31,7 +31,7 @@ Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 _AT_FIRST = 4  # samples for each way
 _SPREAD = 0.6  # of a net's quotient around the usual one, in factors of e
 _MOST = 8.0  # log odds of one kind of evidence: none is beyond doubt
-_MOST_LIVELIER = 0.0
+_LIVELIER, _MOST_LIVELIER = 2 * math.log(2), 3.0
 _MOST_STEADY = 4.5  # of steadiness, which a net that answers nothing but one class has, too
 
 
@@ -166,8 +166,9 @@ class _Trial:
         distinct = _odds(measures.centred_peaks(own), measures.centred_peaks(its), _MOST)
         agreed = min(abs(sure), abs(distinct)) if sure * distinct > 0 else 0.0  # a net that always says the same is sure, too
         livelier = 2 * math.log(max(measures.variation(its), 1e-6) / max(measures.variation(own), 1e-6))
+        beyond = math.copysign(min(max(abs(livelier) - _LIVELIER, 0.0), _MOST_LIVELIER), livelier)
         witness.parts=(sure,distinct,livelier)
-        return math.copysign(agreed, sure) + min(max(livelier, -_MOST_LIVELIER), _MOST_LIVELIER)
+        return math.copysign(agreed, sure) + beyond
 
     def _share_right(self, witness: Witness) -> float:
         hits = [int(answer.argmax()) == truth for answer, truth in zip(witness.answers, self._truths, strict=False)

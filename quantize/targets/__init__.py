@@ -70,4 +70,5 @@ def _rules(profile: DeviceProfile, paths: dict[Format, Path]) -> Rules:
     asked = profile.quantization
     saturates = profile.cpu.architecture == "x86_64" and not profile.cpu.dot_product
     return Rules(variant="tensorrt" if "tensorrt" in paths.values() else "cpu", symmetric=asked.activations.symmetric,
-                 per_axis=asked.weights.per_axis, float_bias=asked.bias == "float32", weight_most=63 if saturates else 127)
+                 per_axis=asked.weights.per_axis, float_bias=asked.bias == "float32", weight_most=63 if saturates else 127,
+                 unsigned=profile.cpu.architecture == "x86_64")

@@ -68,6 +68,9 @@ def dtype_of(graph: Graph, quantized: Quantized, node: Node) -> tuple[str, str]:
     names = {node.name, node.attributes.get("origin", node.name)}
     if names & quantized.excluded:
         return "float32", "the plan leaves it in float"
+    why = obstacle(graph, node)
+    if why:
+        return "float32", why
     widths = set()
     for value in _floats_of(graph, node):
         grid = quantized.activations.get(value)
@@ -77,10 +80,9 @@ def dtype_of(graph: Graph, quantized: Quantized, node: Node) -> tuple[str, str]:
             widths.add(grid.dtype)
     reads = {quantized.activations[value].dtype for value in node.inputs if value in quantized.activations}
     width = "int16" if "int16" in widths and ("int16" in path.widths or "int16" in reads) else "int8"
-    why = obstacle(graph, node)
-    if not why and width not in path.widths:
-        why = path.why or f"TFLite has no 16-bit {path.kernels[0]}"
-    return ("float32", why) if why else (width, "")
+    if width not in path.widths:
+        return "float32", f"TFLite has no 16-bit {path.kernels[0]}"
+    return width, ""
 
 
 def _floats_of(graph: Graph, node: Node) -> list[str]:

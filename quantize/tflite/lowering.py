@@ -213,10 +213,13 @@ class Lowering:
         for output, name in zip(outputs, made, strict=True):
             self.give(output, name)
 
-    def note_requantized(self, value: str, have: Grid, wanted: Grid) -> None:
-        """Remember that an operator rounds what it reads to its own grid."""
-        if not same_grid(have, wanted) and value not in self.source.constants:
+    def requantized(self, value: str, name: str, grid: Grid) -> str:
+        """What holds ``value``, on the node's own grid; remembers where that rounds it once more."""
+        known = len(self._converted)
+        made = self.converted(name, grid)
+        if len(self._converted) > known:
             self.mixed.requantized.append((value, f"{self.node.op} '{self.node.name}' has another grid"))
+        return made
 
     def give(self, value: str, lowered: str) -> None:
         """What the node's output is in the lowered graph. Requantised where its grid is another."""

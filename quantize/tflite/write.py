@@ -13,6 +13,7 @@ from quantize.tflite.emit import emit_all
 from quantize.tflite.file import File
 from quantize.tflite.lower import lower_node
 from quantize.tflite.lowering import Lowering, Mixed
+from quantize.tflite.tidying import tidy
 
 __all__ = ["Converted", "write_float", "write_int8"]
 
@@ -66,6 +67,7 @@ def _finish(mixed: Mixed, source: Graph) -> Converted:
     lowered.remove_unused()
     settled = settle(lowered)
     graph, grids = settled.graph, dict(mixed.grids)
+    tidy(graph)
     for name, origin in settled.origins.items():
         if origin in mixed.grids:
             grids[name] = mixed.grids[origin]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ from edgeinfer.model.tensor import Array
 from quantize.graph import Graph
 from quantize.graph.execute import Runner
 from quantize.graph.onnx_reader import read
+from quantize.graph.onnx_writer import write
 from quantize.plan import integer_values, plan
 from quantize.qdq import write_qdq
 from quantize.rules import Rules
 from quantize.tflite import Converted, write_float, write_int8
 from tests import litert
 
-__all__ = ["Integers", "float_differences", "in_integers", "run_tflite", "samples"]
+__all__ = ["Integers", "float_differences", "in_integers", "reference_sqnr", "run_onnx", "run_tflite", "samples"]
 
 Outputs = list[Array]
 
@@ -98,6 +100,32 @@ def in_integers(path: Path, calibration: int = 16, judged: int = 8) -> Integers:
                 if name in quantized.activations)
     agreement = np.mean([one[0].argmax() == other[0].argmax() for one, other in zip(onnx, tflite, strict=True)])
     return Integers((_sqnr(expected, onnx), _sqnr(expected, tflite)), steps, float(agreement), converted.islands)
+
+
+def reference_sqnr(path: Path, calibration: int = 16, judged: int = 8) -> float:
+    """What ONNX Runtime's quantize_static keeps of the same net on the same samples: INT8 throughout, per channel."""
+    import logging
+
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+        def __init__(self, feeds: Iterator[dict[str, Array]]) -> None:
+            self._feeds = feeds
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self._feeds, None)
+
+    graph, level = read(path), logging.root.manager.disable
+    with tempfile.TemporaryDirectory() as scratch:
+        source, made = Path(scratch) / "float.onnx", Path(scratch) / "int8.onnx"
+        onnx.save(write(graph), source)
+        logging.disable(logging.WARNING)  # it advises on preprocessing, which the reader has done
+        quantize_static(source, made, Reader(samples(graph, calibration)), quant_format=QuantFormat.QDQ, per_channel=True,
+                        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8)
+        logging.disable(level)
+        feeds = list(samples(graph, judged, seed=1))
+        return _sqnr(run_onnx(str(path), feeds), run_onnx(str(made), feeds))
 
 
 def _ranges(graph: Graph, count: int) -> dict[str, tuple[float, float]]:

@@ -34,13 +34,13 @@ def _einsum(rewrite: Rewrite, node: Node) -> None:
     two = _arranged(rewrite, node, 1, b, [*groups, summed, columns], sides)
     made = _join([*groups, rows, columns], sides)
     shape = tuple(sides[c] for c in batch + rows + columns)
-    flat = rewrite.graph.add_value(f"{node.name}/product", made)
-    product(rewrite, node, one, two, flat)
+    flat = rewrite.value("product", made)
+    product(rewrite, one, two, flat)
     order = batch + rows + columns
     if order == list(out):
         rewrite.reshape(flat, node.name)
         return
-    parted = rewrite.graph.add_value(f"{node.name}/parted", shape)
+    parted = rewrite.value("parted", shape)
     rewrite.emit("Reshape", [flat], parted, shape=list(shape))
     rewrite.emit("Transpose", [parted], node.name, perm=[order.index(c) for c in out])
 
@@ -55,11 +55,11 @@ def _arranged(rewrite: Rewrite, node: Node, place: int, term: str, groups: list[
     perm, joined = [term.index(c) for c in order], _join(groups, sides)
     array = rewrite.array(value)
     if array is not None:
-        return rewrite.constant(f"{node.name}/matrix{place}", array.transpose(perm).reshape(joined))
+        return rewrite.constant(f"matrix{place}", array.transpose(perm).reshape(joined))
     if perm != list(range(len(perm))):
-        value = rewrite.make("Transpose", [value], f"{node.name}/turned{place}", [sides[c] for c in order], perm=perm)
+        value = rewrite.make("Transpose", [value], f"turned{place}", [sides[c] for c in order], perm=perm)
     if joined != rewrite.shape(value):
-        value = rewrite.make("Reshape", [value], f"{node.name}/joined{place}", joined, shape=list(joined))
+        value = rewrite.make("Reshape", [value], f"joined{place}", joined, shape=list(joined))
     return value
 
 

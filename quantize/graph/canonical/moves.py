@@ -5,28 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.graph import Node
-from quantize.graph.canonical.rewrite import Rewrite, Rule
+from quantize.graph.canonical.rewrite import EVAL_HINT, Rewrite, Rule
 
 __all__ = ["RULES"]
 
 
 def _same(rewrite: Rewrite, node: Node) -> None:
-    rewrite.forward(node.inputs[0], node.outputs[0])
+    rewrite.forward(node.inputs[0], node.name)
 
 
 def _dropout(rewrite: Rewrite, node: Node) -> None:
     if len(node.outputs) > 1 and node.outputs[1] in rewrite.read:
-        rewrite.refuse(node, "a model for inference", "one that reads the mask of a Dropout", "export the model after model.eval()")
+        rewrite.refuse(node, "a model for inference", "one that reads the mask of a Dropout", EVAL_HINT)
     _same(rewrite, node)
 
 
 def _reshape(rewrite: Rewrite, node: Node) -> None:
-    rewrite.reshape(node.inputs[0], node.outputs[0])
+    rewrite.reshape(node.inputs[0], node.name)
 
 
 def _cast(rewrite: Rewrite, node: Node) -> None:
     """Cast and CastLike: what type was wanted is the type of the output."""
-    value, output = node.inputs[0], node.outputs[0]
+    value, output = node.inputs[0], node.name
     dtypes = rewrite.graph.dtypes
     if dtypes[value] == dtypes[output]:
         rewrite.forward(value, output)
@@ -46,7 +46,7 @@ def _transpose(rewrite: Rewrite, node: Node) -> None:
 def _concat(rewrite: Rewrite, node: Node) -> None:
     full = [value for value in node.inputs if 0 not in rewrite.shape(value)]
     if len(full) == 1:
-        rewrite.forward(full[0], node.outputs[0])
+        rewrite.forward(full[0], node.name)
     else:
         rewrite.emit("Concat", full, node.outputs, axis=_axis(rewrite, node, 0))
 
@@ -68,12 +68,12 @@ def _slice(rewrite: Rewrite, node: Node) -> None:
     steps = rewrite.numbers(node, 4, "steps") or [1] * len(starts)
     shape = rewrite.shape(node.inputs[0])
     cuts = []
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        side, axis = shape[axis], axis % len(shape)
+    for first, last, axis, step in zip(starts, ends, axes, steps, strict=True):
+        side = shape[axis]
         low, high = (0, side) if step > 0 else (-1, side - 1)  # an end of -1 with a negative step: down to index 0
-        start, end = (min(max(value + side if value < 0 else value, low), high) for value in (start, end))
+        start, end = (min(max(place + side if place < 0 else place, low), high) for place in (first, last))
         if (start, end, step) != (0, side, 1):
-            cuts.append((axis, start, end, step))
+            cuts.append((axis % len(shape), start, end, step))
     if not cuts:
         _same(rewrite, node)
         return
@@ -96,7 +96,7 @@ def _pad(rewrite: Rewrite, node: Node) -> None:
         x = _cropped(rewrite, node, x, pads)
         pads = [max(pad, 0) for pad in pads]
     if not any(pads):
-        rewrite.reshape(x, node.outputs[0])
+        rewrite.reshape(x, node.name)
     else:
         rewrite.emit("Pad", [x], node.outputs, pads=pads, mode=node.attributes.get("mode", "constant"), value=value)
 
@@ -109,11 +109,11 @@ def _cropped(rewrite: Rewrite, node: Node, x: str, pads: list[int]) -> str:
     ends = [shape[side] + min(pads[rank + side], 0) for side in axes]
     for side, start, end in zip(axes, starts, ends, strict=True):
         shape[side] = end - start
-    return rewrite.make("Slice", [x], f"{node.name}/crop", shape, starts=starts, ends=ends, axes=axes, steps=[1] * len(axes))
+    return rewrite.make("Slice", [x], "crop", shape, starts=starts, ends=ends, axes=axes, steps=[1] * len(axes))
 
 
 def _expand(rewrite: Rewrite, node: Node) -> None:
-    value, output = node.inputs[0], node.outputs[0]
+    value, output = node.inputs[0], node.name
     if rewrite.shape(value) == rewrite.shape(output):
         rewrite.forward(value, output)
     elif np.prod(rewrite.shape(value)) == np.prod(rewrite.shape(output)):  # only sides of 1 in front
@@ -139,16 +139,16 @@ def _gather(rewrite: Rewrite, node: Node) -> None:
         return
     places = np.where(array < 0, array + shape[axis], array).reshape(-1)
     if array.ndim > 1 or not np.array_equal(places, np.arange(len(places)) + places[0]):
-        indices = rewrite.constant(f"{node.name}/indices", places.reshape(array.shape), "int64")
+        indices = rewrite.constant("indices", places.reshape(array.shape), "int64")
         rewrite.emit("Gather", [x, indices], node.outputs, axis=axis)
         return
     start, end = int(places[0]), int(places[-1]) + 1
     if (start, end) != (0, shape[axis]):
         cut = (*shape[:axis], end - start, *shape[axis + 1:])
-        name = node.outputs[0] if array.ndim else rewrite.graph.add_value(f"{node.name}/slice", cut, rewrite.graph.dtypes[x])
+        name = node.name if array.ndim else rewrite.value("slice", cut, rewrite.graph.dtypes[x])
         x = rewrite.emit("Slice", [x], name, starts=[start], ends=[end], axes=[axis], steps=[1])
-    if x != node.outputs[0]:
-        rewrite.reshape(x, node.outputs[0])
+    if x != node.name:
+        rewrite.reshape(x, node.name)
 
 
 def _depth_to_space(rewrite: Rewrite, node: Node) -> None:
@@ -164,7 +164,7 @@ def _top_k(rewrite: Rewrite, node: Node) -> None:
     """Before set 10 k was an attribute."""
     attributes = dict(node.attributes)
     k = attributes.pop("k", None)
-    inputs = node.inputs if k is None else [node.inputs[0], rewrite.constant(f"{node.name}/k", np.array([k]), "int64")]
+    inputs = node.inputs if k is None else [node.inputs[0], rewrite.constant("k", np.array([k]), "int64")]
     rewrite.emit("TopK", inputs, node.outputs, **attributes)
 
 
@@ -179,8 +179,8 @@ def _axis(rewrite: Rewrite, node: Node, default: int) -> int:
 
 
 RULES: dict[str, Rule] = {
-    "Identity": _same, "Dropout": _dropout, "Reshape": _reshape, "Flatten": _reshape, "Squeeze": _reshape, "Unsqueeze": _reshape,
-    "Cast": _cast, "CastLike": _cast, "Transpose": _transpose, "Concat": _concat, "Split": _split, "Slice": _slice, "Pad": _pad,
-    "Expand": _expand, "Tile": _tile, "Gather": _gather, "DepthToSpace": _depth_to_space,
+    "Identity": _same, "Dropout": _dropout, **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    "Cast": _cast, "CastLike": _cast, "Transpose": _transpose, "Concat": _concat, "Split": _split, "Slice": _slice,
+    "Pad": _pad, "Expand": _expand, "Tile": _tile, "Gather": _gather, "DepthToSpace": _depth_to_space,
     "Scatter": _scatter, "TopK": _top_k, "GridSample": _grid_sample,
 }

@@ -11,7 +11,9 @@ from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
 from quantize.graph.onnx_loading import refuse
 
-__all__ = ["Rewrite", "Rule"]
+__all__ = ["EVAL_HINT", "Rewrite", "Rule"]
+
+EVAL_HINT = "export the model after model.eval()"
 
 
 class Rewrite:
@@ -20,6 +22,7 @@ class Rewrite:
     def __init__(self, graph: Graph, opset: int, where: str) -> None:
         self.graph, self.opset, self.where = graph, opset, where
         self.nodes: list[Node] = []
+        self.name = ""  # of the node that is being read: new values and constants are called after it
         self.read = {value for node in graph.nodes for value in node.inputs} | set(graph.outputs)
         self._forwarded: dict[str, str] = {}
 
@@ -30,9 +33,12 @@ class Rewrite:
         return names[0]
 
     def make(self, op: str, inputs: Sequence[str], name: str, sides: Sequence[int], **attributes: Any) -> str:
-        """Write a node that makes a new value of the given sides, called ``name`` or nearly so; the value."""
-        value = self.graph.add_value(name, sides, self.graph.dtypes[inputs[0]])
-        return self.emit(op, inputs, value, **attributes)
+        """Write a node that makes a new value of the given sides and the type of its first input; the value."""
+        return self.emit(op, inputs, self.value(name, sides, self.graph.dtypes[inputs[0]]), **attributes)
+
+    def value(self, name: str, sides: Sequence[int], dtype: str = "float32") -> str:
+        """A new value that a node will make."""
+        return self.graph.add_value(f"{self.name}/{name}", sides, dtype)
 
     def reshape(self, value: str, output: str) -> None:
         """``output`` is ``value`` in another shape, or the same."""
@@ -47,7 +53,8 @@ class Rewrite:
         self._forwarded[output] = value
 
     def constant(self, name: str, array: Array, dtype: str = "float32") -> str:
-        return self.graph.add_constant(name, np.ascontiguousarray(array, dtype).reshape(np.shape(array)))
+        """A new constant."""
+        return self.graph.add_constant(f"{self.name}/{name}", np.ascontiguousarray(array, dtype).reshape(np.shape(array)))
 
     def array(self, value: str) -> Array | None:
         """The numbers of a constant; None for what varies."""
@@ -61,7 +68,7 @@ class Rewrite:
         return node.inputs[place] if place < len(node.inputs) and node.inputs[place] else None
 
     def numbers(self, node: Node, place: int, attribute: str) -> list[Any] | None:
-        """A list that older operator sets hold as an attribute and newer ones as a constant input; None where it is absent."""
+        """A list that older operator sets hold as an attribute and newer ones as a constant input; None without it."""
         if attribute in node.attributes:
             return list(node.attributes[attribute])
         name = self.input(node, place)

@@ -18,8 +18,8 @@ def _conv(rewrite: Rewrite, node: Node) -> None:
     rank = len(shape) - 2
     strides, dilations = _list(node, "strides", rank), _list(node, "dilations", rank)
     pads = _pads(node, shape[2:], weights[2:], strides, dilations)
-    rewrite.emit("Conv", [x, w, _bias(rewrite, node, weights[0])], node.outputs, strides=strides, pads=pads, dilations=dilations,
-                 group=int(node.attributes.get("group", 1)))
+    rewrite.emit("Conv", [x, w, _bias(rewrite, node, weights[0])], node.outputs, strides=strides, pads=pads,
+                 dilations=dilations, group=int(node.attributes.get("group", 1)))
 
 
 def _conv_transpose(rewrite: Rewrite, node: Node) -> None:
@@ -30,7 +30,7 @@ def _conv_transpose(rewrite: Rewrite, node: Node) -> None:
     extra = [int(value) for value in node.attributes.get("output_padding") or [0] * rank]
     auto = node.attributes.get("auto_pad", "NOTSET")
     if node.attributes.get("output_shape") or auto.startswith("SAME"):
-        wanted = rewrite.shape(node.outputs[0])[2:]
+        wanted = rewrite.shape(node.name)[2:]
         pads = [0] * (2 * rank)
         for side in range(rank):
             covered = strides[side] * (shape[2 + side] - 1) + extra[side] + (weights[2 + side] - 1) * dilations[side] + 1
@@ -46,7 +46,7 @@ def _conv_transpose(rewrite: Rewrite, node: Node) -> None:
 
 
 def _bias(rewrite: Rewrite, node: Node, channels: int) -> str:
-    return rewrite.input(node, 2) or rewrite.constant(f"{node.name}/bias", np.zeros(channels))
+    return rewrite.input(node, 2) or rewrite.constant("bias", np.zeros(channels))
 
 
 def _max_pool(rewrite: Rewrite, node: Node) -> None:
@@ -54,30 +54,32 @@ def _max_pool(rewrite: Rewrite, node: Node) -> None:
     over = _overhang(rewrite, node, kernel, strides, dilations, pads)
     pads = _added(pads, over)
     if any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):  # ONNX Runtime has none of these
-        rewrite.refuse(node, "pads smaller than the window", f"a dilated window of {kernel} with pads of {pads} after rounding up",
+        rewrite.refuse(node, "pads smaller than the window",
+                       f"a dilated window of {kernel} with pads of {pads} after rounding up",
                        "export the model with ceil_mode=False for this pool")
     attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations}
     if len(node.outputs) > 1 and node.outputs[1] in rewrite.read:
         attributes["storage_order"] = node.attributes.get("storage_order", 0)
         rewrite.emit("MaxPool", node.inputs, node.outputs, **attributes)
     else:
-        rewrite.emit("MaxPool", node.inputs, node.outputs[0], **attributes)
+        rewrite.emit("MaxPool", node.inputs, node.name, **attributes)
 
 
 def _average_pool(rewrite: Rewrite, node: Node) -> None:
     """Explicit pads count where ``count_include_pad`` says so; what ``ceil_mode`` hangs over the end never counts."""
     kernel, strides, dilations, pads = _window(rewrite, node)
-    over, counted, x = _overhang(rewrite, node, kernel, strides, dilations, pads), node.attributes.get("count_include_pad", 0), node.inputs[0]
-    if counted and any(over) and any(pads):
+    over, x = _overhang(rewrite, node, kernel, strides, dilations, pads), node.inputs[0]
+    counted = bool(node.attributes.get("count_include_pad", 0)) and any(pads)
+    if counted and any(over):
         rank, shape = len(kernel), list(rewrite.shape(x))
         for side in range(rank):
             shape[2 + side] += pads[side] + pads[rank + side]
-        x = rewrite.make("Pad", [x], f"{node.name}/pad", shape, pads=[0, 0, *pads[:rank], 0, 0, *pads[rank:]], mode="constant", value=0.0)
-        pads = [0] * (2 * rank)
-    counted = counted and any(pads)
+        around = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
+        x = rewrite.make("Pad", [x], "pad", shape, pads=around, mode="constant", value=0.0)
+        pads, counted = [0] * (2 * rank), False
     more = {"dilations": dilations} if any(value != 1 for value in dilations) else {}
     rewrite.emit("AveragePool", [x], node.outputs, kernel_shape=kernel, strides=strides, pads=_added(pads, over),
-                 count_include_pad=int(bool(counted)), **more)
+                 count_include_pad=int(counted), **more)
 
 
 def _window(rewrite: Rewrite, node: Node) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -89,7 +91,7 @@ def _window(rewrite: Rewrite, node: Node) -> tuple[list[int], list[int], list[in
 def _overhang(rewrite: Rewrite, node: Node, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
               pads: Sequence[int]) -> list[int]:
     """By how much the last window of each side goes beyond the end pad; only ``ceil_mode`` makes it do so."""
-    into, out, rank = rewrite.shape(node.inputs[0])[2:], rewrite.shape(node.outputs[0])[2:], len(kernel)
+    into, out, rank = rewrite.shape(node.inputs[0])[2:], rewrite.shape(node.name)[2:], len(kernel)
     return [max(0, (out[side] - 1) * strides[side] + (kernel[side] - 1) * dilations[side] + 1
                 - into[side] - pads[side] - pads[rank + side]) for side in range(rank)]
 
@@ -103,7 +105,8 @@ def _list(node: Node, name: str, rank: int) -> list[int]:
     return [int(value) for value in node.attributes.get(name) or [1] * rank]
 
 
-def _pads(node: Node, sides: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[int]:
+def _pads(node: Node, sides: Sequence[int], kernel: Sequence[int], strides: Sequence[int],
+          dilations: Sequence[int]) -> list[int]:
     """``auto_pad`` in numbers: SAME makes ceil(side / stride) windows, UPPER puts the odd one at the end."""
     auto, rank = node.attributes.get("auto_pad", "NOTSET"), len(kernel)
     if not auto.startswith("SAME"):
@@ -117,4 +120,5 @@ def _pads(node: Node, sides: Sequence[int], kernel: Sequence[int], strides: Sequ
     return pads
 
 
-RULES: dict[str, Rule] = {"Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _max_pool, "AveragePool": _average_pool}
+RULES: dict[str, Rule] = {"Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _max_pool,
+                          "AveragePool": _average_pool}

@@ -1,8 +1,8 @@
 """Activation functions written as arithmetic, recognised by their values.
 
-Exporters and people write Gelu and HardSwish in a dozen orders, so it is not the order that counts. Where everything between
-two values is arithmetic on single numbers with scalar constants, the one is a function of the other. That function is computed
-at many points: if it is a known one, it is that one.
+Exporters and people write Gelu and HardSwish in a dozen orders, so it is not the order that counts. Where everything
+between two values is arithmetic on single numbers with scalar constants, the one is a function of the other. That function
+is computed at many points: if its values are those of a known one, it is that one.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ _MOST_NODES = 16
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
-def _clip(x: Array, low: float, high: float) -> Array:
-    return np.minimum(np.maximum(x, low), high)
+def _clip(x: Array, min: float, max: float) -> Array:
+    return np.minimum(np.maximum(x, min), max)
 
 
 _COMPUTE: Mapping[str, Callable[..., Array]] = {
-    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b, "Div": lambda a, b: a / b,
-    "Pow": lambda a, b: np.power(a, b), "Min": np.minimum, "Max": np.maximum,
-    "Erf": lambda a: _ERF(a), "Tanh": np.tanh, "Exp": np.exp, "Neg": lambda a: -a, "Reciprocal": lambda a: 1 / a, "Sqrt": np.sqrt,
-    "Abs": np.abs, "Sigmoid": lambda a: 1 / (1 + np.exp(-a)), "Relu": lambda a: np.maximum(a, 0),
-    "Clip": lambda a, min, max: _clip(a, min, max), "HardSigmoid": lambda a, alpha, beta: _clip(alpha * a + beta, 0, 1),
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power, "Min": np.minimum,
+    "Max": np.maximum, "Erf": _ERF, "Tanh": np.tanh, "Exp": np.exp, "Neg": np.negative, "Reciprocal": lambda a: 1 / a,
+    "Sqrt": np.sqrt, "Abs": np.abs, "Sigmoid": lambda a: 1 / (1 + np.exp(-a)), "Relu": lambda a: np.maximum(a, 0),
+    "Clip": _clip, "HardSigmoid": lambda a, alpha, beta: _clip(alpha * a + beta, 0, 1),
 }
 _MARKS = frozenset({"Erf", "Tanh", "Exp", "Clip", "HardSigmoid", "Relu", "Max", "Min"})  # no known function is without one
 _KNOWN: list[tuple[str, dict[str, Any], Array]] = []
@@ -97,7 +96,8 @@ def _values(graph: Graph, nodes: list[Node], x: str) -> Array:
     known: dict[str, Array] = {x: _POINTS}
     with np.errstate(all="ignore"):
         for node in nodes:
-            inputs = [known[value] if value in known else graph.constants[value].astype(np.float64).reshape(()) for value in node.inputs]
+            inputs = [known[value] if value in known else float(graph.constants[value].reshape(()))
+                      for value in node.inputs]
             known[node.name] = _COMPUTE[node.op](*inputs, **node.attributes)
     return known[nodes[-1].name]
 
@@ -119,8 +119,8 @@ def _as_clip(graph: Graph, node: Node, producers: Mapping[str, Node]) -> None:
         if len(varying) != 1 or graph.shapes[varying[0]] != graph.shapes[node.name]:
             return
         limit = float(next(graph.constants[value] for value in node.inputs if graph.is_constant(value)).reshape(()))
-        node.inputs, node.attributes = varying, {"min": limit if node.op == "Max" else -np.inf, "max": limit if node.op == "Min" else np.inf}
-        node.op = "Clip"
+        node.attributes = {"min": limit, "max": np.inf} if node.op == "Max" else {"min": -np.inf, "max": limit}
+        node.op, node.inputs = "Clip", varying
     if node.op not in ("Clip", "Relu"):
         return
     low, high = _limits(node)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from quantize.graph import Graph, Node
 
 __all__ = ["merge_movements"]
@@ -55,13 +57,12 @@ def _drop_expands(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op != "Expand" or node.name in graph.outputs:
             continue
-        x = node.inputs[0]
-        if all(reader.op in _BROADCASTING and _fits_without(graph, reader, node.name, x) for reader in consumers.get(node.name, [])):
+        x, readers = node.inputs[0], consumers.get(node.name, [])
+        if all(reader.op in _BROADCASTING and _fits_without(graph, reader, node.name, x) for reader in readers):
             graph.rename_input_of_all(node.name, x)
 
 
 def _fits_without(graph: Graph, reader: Node, expanded: str, x: str) -> bool:
-    import numpy as np
     shapes = [graph.shapes[x if value == expanded else value] for value in reader.inputs]
     return np.broadcast_shapes(*shapes) == graph.shapes[reader.name]
 

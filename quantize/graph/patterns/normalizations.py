@@ -1,7 +1,7 @@
 """LayerNormalization, InstanceNormalization and Softmax written as arithmetic.
 
-What all of them share is d / sqrt(mean(d^2) + epsilon) with d = x - mean(x); the sides of the mean tell which it is. The Mul and
-Add after it are its scale and bias.
+What the first two share is d / sqrt(mean(d^2) + epsilon) with d = x - mean(x); the sides of the mean tell which it is. The
+Mul and Add after it are its scale and bias.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def _normalization(parts: _Parts, node: Node) -> list[Node] | None:
     return made
 
 
-def _made(graph: Graph, name: str, x: str, axes: list[int], epsilon: float, affine: tuple[Array, Array]) -> list[Node] | None:
+def _made(graph: Graph, name: str, x: str, axes: list[int], epsilon: float,
+          affine: tuple[Array, Array]) -> list[Node] | None:
     """The nodes that make ``name``."""
     shape = graph.shapes[x]
     rank, spatial = len(shape), axes == list(range(2, len(shape)))

@@ -15,7 +15,7 @@ __all__ = ["EMIT"]
 
 def _reshape(file: File, node: Node) -> None:
     shape = [int(side) for side in file.graph.shapes[node.name]]
-    file.operator("RESHAPE", [file.tensor(node.inputs[0]), file.integers(shape)], node.outputs, 1, "ReshapeOptions", newShape=shape)
+    file.operator("RESHAPE", [file.tensor(node.inputs[0]), file.integers(shape)], node.outputs, 1, "ReshapeOptions")
 
 
 def _transpose(file: File, node: Node) -> None:

@@ -45,8 +45,9 @@ def _transpose_conv(file: File, node: Node) -> None:
 
 
 def _fully_connected(file: File, node: Node) -> None:
-    file.operator("FULLY_CONNECTED", _tensors(file, node), node.outputs, version(file, "FULLY_CONNECTED", node),
-                  "FullyConnectedOptions", fusedActivationFunction=_activation(file, node))
+    keep = node.attributes.get("keep_sides", False)
+    file.operator("FULLY_CONNECTED", _tensors(file, node), node.outputs, version(file, "FULLY_CONNECTED", node, least=5 if keep else 1),
+                  "FullyConnectedOptions", fusedActivationFunction=_activation(file, node), keepNumDims=keep)
 
 
 def _pool(file: File, node: Node) -> None:

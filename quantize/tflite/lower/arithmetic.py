@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from quantize.graph import Node
+from quantize.grid import Grid
 from quantize.tflite.lower.activation import clamp, implied
 from quantize.tflite.lower.windows import FUSED
 from quantize.tflite.lowering import Lowering
@@ -31,18 +32,15 @@ def _same_grids(lowering: Lowering, node: Node) -> None:
     grid = lowering.grid_of(node.name)
     inputs = [lowering.take(value) for value in node.inputs]
     if grid is not None:
-        for value, name in zip(node.inputs, inputs, strict=True):
-            lowering.note_requantized(value, lowering.grids[name], grid)
-        inputs = [_operand_on(lowering, value, name) for value, name in zip(node.inputs, inputs, strict=True)]
+        inputs = [_operand_on(lowering, value, name, grid) for value, name in zip(node.inputs, inputs, strict=True)]
     lowering.result(node.op, inputs)
 
 
-def _operand_on(lowering: Lowering, value: str, name: str) -> str:
-    grid = lowering.grid_of(lowering.node.name)
+def _operand_on(lowering: Lowering, value: str, name: str, grid: Grid) -> str:
     constant = lowering.constant(value)
-    if constant is not None and grid is not None:
+    if constant is not None:
         return lowering.new("operand", grid.quantize(constant), grid)
-    return lowering.converted(name, grid)
+    return lowering.requantized(value, name, grid)
 
 
 def _plain(lowering: Lowering, node: Node) -> None:

@@ -54,8 +54,7 @@ def _concat(lowering: Lowering, node: Node) -> None:
         name = lowering.take(value)
         if grid is not None:
             constant = lowering.constant(value)
-            lowering.note_requantized(value, lowering.grids[name], grid)
-            name = lowering.converted(name, grid) if constant is None else lowering.new("part", grid.quantize(constant), grid)
+            name = lowering.requantized(value, name, grid) if constant is None else lowering.new("part", grid.quantize(constant), grid)
         inputs.append(name)
     lowering.result("Concat", inputs, axis=node.attributes["axis"])
 
@@ -68,13 +67,15 @@ def _split(lowering: Lowering, node: Node) -> None:
 def _gather(lowering: Lowering, node: Node) -> None:
     """Indices are int32 in the file; those from the end are counted from the start."""
     x, axis = lowering.take(node.inputs[0]), node.attributes["axis"]
-    indices = lowering.constant(node.inputs[1])
+    indices, before, after = lowering.constant(node.inputs[1]), lowering.shape(node.inputs[0]), lowering.shape(node.name)
     if indices is None:
-        places = lowering.take(node.inputs[1])
-    else:
-        side = lowering.shape(node.inputs[0])[axis]
-        places = lowering.new("indices", np.where(indices < 0, indices + side, indices).astype(np.int32))
-    lowering.give(node.name, lowering.moves_with("Gather", [x, places], lowering.shape(node.name), node.name, axis=axis))
+        lowering.give(node.name, lowering.moves_with("Gather", [x, lowering.take(node.inputs[1])], after, node.name, axis=axis))
+        return
+    places = np.where(indices < 0, indices + before[axis], indices).astype(np.int32).ravel()
+    if not np.array_equal(places, np.arange(before[axis])):
+        flat = (*before[:axis], len(places), *before[axis + 1:])
+        x = lowering.moves_with("Gather", [x, lowering.new("indices", places)], flat, node.name if flat == after else "", axis=axis)
+    lowering.give(node.name, x if lowering.graph.shapes[x] == after else lowering.reshaped(x, after))
 
 
 def _depth_to_space(lowering: Lowering, node: Node) -> None:
