@@ -78,18 +78,24 @@ def _worst(setting: Setting, evaluation: Evaluation) -> tuple[report.Sample, ...
     made: dict[int, report.Sample] = {}
     for sample in setting.judging.samples(list(order)):
         worst = order[sample.index]
-        made[sample.index] = report.Sample(name=worst.sample, answers=worst.answers, sqnr_db=round(worst.sqnr_db, 2),
-                                           truth=worst.truth, **_looks(sample.frame))
+        made[sample.index] = report.Sample(
+            name=worst.sample, answers=worst.answers, sqnr_db=round(worst.sqnr_db, 2), truth=worst.truth,
+            image=_picture(sample.frame), signal=_signal(sample.frame))
     return tuple(made[index] for index in order if index in made)
 
 
-def _looks(frame: Frame) -> dict[str, object]:
+def _picture(frame: Frame) -> bytes:
+    if isinstance(frame.format, FrameFormat) and frame.format.pixel_format in ("RGB", "BGR", "GREY"):
+        return thumbnail(frame.view, frame.format.pixel_format)
+    return b""
+
+
+def _signal(frame: Frame) -> tuple[float, ...]:
+    """The first channel of a window, in at most some 200 numbers."""
     if isinstance(frame.format, FrameFormat):
-        known = frame.format.pixel_format in ("RGB", "BGR", "GREY")
-        return {"image": thumbnail(frame.view, frame.format.pixel_format)} if known else {}
+        return ()
     signal = frame.view[:, 0]
-    step = max(1, len(signal) // 200)
-    return {"signal": tuple(round(float(value), 6) for value in signal[::step])}
+    return tuple(round(float(value), 6) for value in signal[:: max(1, len(signal) // 200)])
 
 
 def _histograms(histograms: Mapping[str, Histogram], quantized: Quantized, layers: Sequence[TensorComparison],

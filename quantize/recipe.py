@@ -23,7 +23,7 @@ class Recipe(Given, frozen=True, kw_only=True, forbid_unknown_fields=True):
     equalize, correct_bias   the accuracy steps before and after
     max_drop       points of accuracy (without labels: of agreement with the float model) that INT8 may lose; beyond it the
                    recovery ladder is climbed, for at most ``max_minutes``, and the run ends with 1 if that does not help
-    min_parity     per cent of samples on which both files must give the same answer
+    min_parity     per cent of samples on which both files must give the same answer, or the run ends with 1
     """
 
     model: str = ""
@@ -39,7 +39,7 @@ class Recipe(Given, frozen=True, kw_only=True, forbid_unknown_fields=True):
     correct_bias: bool = True
     max_drop: float | None = None
     max_minutes: float = 10.0
-    min_parity: float = 99.5
+    min_parity: float | None = None
     threads: int = 2
 
     def __post_init__(self) -> None:

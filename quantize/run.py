@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinfer.errors import StorageError
+from edgeinfer.errors import StorageError, UsageError
 from quantize import targets
 from quantize.account import Findings, account, figure_text, proof_of
 from quantize.accuracy.equalize import equalize
@@ -90,8 +90,13 @@ class _Run:
                           f"{_shapes(graph, graph.outputs)}")
         for note in setting.notes:
             self.progress.say(note)
+        if not self.recipe.target:
+            raise UsageError("--target", "the device that the model is for", "none", f"--target {targets.names()[0]}")
         self.target = targets.load(self.recipe.target)
         self.formats = [format for format in self.recipe.formats if format in self.target.formats]
+        if not self.formats:
+            raise UsageError("--format", f"a format that {self.target.name} runs in integers", ", ".join(self.recipe.formats),
+                             f"--format {self.target.formats[0]}")
         self.found.target = check(graph, self.target)
         for line in render_check(self.found.target):
             self.progress.say(line)

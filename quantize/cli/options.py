@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeinfer.errors import ConfigError
+from edgeinfer.errors import ConfigError, Fault
 
-__all__ = ["merged", "pair", "preprocess_flags", "read_recipe", "shape"]
+if TYPE_CHECKING:
+    from quantize.recipe import Recipe
+
+__all__ = ["data_flags", "given_flags", "merged", "pair", "preprocess_flags", "read_recipe", "recipe_of", "shape"]
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -38,6 +41,8 @@ def shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(map(int, sides.split(",")))
 
 
+_PATHS = ("labels", "model", "data", "annotations", "judge")
+_WORDS = ("", "folders", "none", "auto")  # what annotations may be besides a path
 _PREPROCESS = {  # flag: field of the manifest's preprocess, type, help
     "--height": ("height", int, "Pixels; known from the model's input where it is given."),
     "--width": ("width", int, "Pixels; as --height."),
@@ -64,6 +69,47 @@ def preprocess_flags(command: Any) -> Any:
     return command
 
 
+def given_flags(command: Any) -> Any:
+    """What ``pack`` takes of a model."""
+    for option in reversed([
+        click.option("--name", help="Of the model; else the file's."),
+        click.option("--version", help="Of the model; else 1."),
+        click.option("--task", help="As published; else what the decoder does."),
+        click.option("--labels", type=click.Path(dir_okay=False), help="Class names, one a line, UTF-8."),
+        click.option("--decoder", help="What the outputs mean: classify, yolo, ssd, anomaly, regress, raw."),
+        click.option("--param", "parameters", type=pair, multiple=True, metavar="KEY=JSON", help="Of the decoder."),
+        click.option("--state", type=pair, multiple=True, metavar="INPUT=OUTPUT", help="An output that is fed back."),
+        click.option("--shape", type=shape, multiple=True, metavar="NAME=1,3,8,8", help="Fixes open sides of an input."),
+        click.option("--target", help="The device that the model is made for: edgeinfer devices lists them."),
+        click.option("--override", is_flag=True, default=None, help="Flags are right where metadata differs."),
+    ]):
+        command = option(command)
+    return command
+
+
+def data_flags(command: Any) -> Any:
+    """The samples, and the truth about them."""
+    for option in reversed([
+        click.option("--data", type=click.Path(), help="Pictures, a framelog, npy, npz, csv or wav."),
+        click.option("--annotations", type=click.Path(), help="The truth: folders, a CSV, COCO JSON, masks; or none."),
+        click.option("--calibrate", help="Which samples calibrate: every:4, a number, 25%, all."),
+    ]):
+        command = option(command)
+    return command
+
+
+def recipe_of(path: Path | None, flags: dict[str, Any]) -> Recipe:
+    """The recipe in a file, with what flags say in its place. Raises ConfigError with all faults."""
+    from edgeinfer.typed import convert
+    from quantize.recipe import Recipe
+
+    faults: list[Fault] = []
+    recipe = convert(merged(read_recipe(path), flags), Recipe, str(path or ""), faults)
+    if recipe is None:
+        raise ConfigError.of(faults)
+    return recipe
+
+
 def read_recipe(path: Path | None) -> dict[str, Any]:
     """The recipe's mapping; paths in it are relative to its own folder."""
     if path is None:
@@ -76,8 +122,9 @@ def read_recipe(path: Path | None) -> dict[str, Any]:
         raise ConfigError(str(path), "YAML", str(error)[:300]) from error
     if not isinstance(document, dict):
         raise ConfigError(str(path), "a mapping of keys", repr(document)[:60])
-    if isinstance(document.get("labels"), str):
-        document["labels"] = str(path.parent / document["labels"])
+    for key in _PATHS:
+        if isinstance(document.get(key), str) and document[key] not in _WORDS:
+            document[key] = str(path.parent / document[key])
     if isinstance(document.get("probe"), list):
         document["probe"] = [str(path.parent / str(name)) for name in document["probe"]]
     return document

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinfer.errors import ConfigError, Fault, UsageError
-from quantize.cli.options import merged, pair, preprocess_flags, read_recipe, shape
+from quantize.cli.options import given_flags, merged, preprocess_flags, read_recipe
 
 if TYPE_CHECKING:
     from quantize.pack import Packed
@@ -20,17 +20,8 @@ __all__ = ["command"]
 @click.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.eib for one file, else a folder.")
-@click.option("--name", help="Of the model; else the file's.")
-@click.option("--version", help="Of the model; else 1.")
-@click.option("--task", help="As published; else what the decoder does.")
-@click.option("--labels", type=click.Path(dir_okay=False), help="Class names, one a line, UTF-8.")
-@click.option("--decoder", help="What the outputs mean: classify, yolo, ssd, anomaly, regress, raw.")
-@click.option("--param", "parameters", type=pair, multiple=True, metavar="KEY=JSON", help="A parameter of the decoder.")
-@click.option("--state", type=pair, multiple=True, metavar="INPUT=OUTPUT", help="An output that is fed back.")
-@click.option("--shape", type=shape, multiple=True, metavar="NAME=1,3,8,8", help="Fixes an ONNX input with dynamic sides.")
-@click.option("--target", help="The device that the model was made for.")
+@given_flags
 @click.option("--probe", type=click.Path(dir_okay=False), multiple=True, help="A frame in a .npy to know the answer of.")
-@click.option("--override", is_flag=True, default=None, help="Flags are right where metadata differs.")
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="All this in YAML; flags win.")
 @click.option("--json", "as_json", is_flag=True, help="The manifest and the origin of each fact on stdout.")
 @preprocess_flags

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, ValueInfoProto
 
 from edgeinfer.errors import ModelError, UnavailableError
 from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
 
-__all__ = ["Runner", "Walk", "run_model"]
+__all__ = ["Runner", "Walk", "ModelRunner", "run_model"]
 
 
 class Runner:
@@ -74,6 +74,23 @@ def _piece(graph: Graph, nodes: Sequence[Node], wanted: Mapping[str, None]) -> G
     others = {value for node in graph.nodes for value in node.inputs if not made.intersection(node.outputs)}
     outputs = [value for node in nodes for value in node.outputs if value in wanted or value in others]
     return Graph(graph.name, list(inputs), outputs, list(nodes), graph.constants, graph.shapes, graph.dtypes)
+
+
+class ModelRunner:
+    """An ONNX model as it is, quantised ones too, with any of its values as outputs."""
+
+    def __init__(self, model: ModelProto, outputs: Sequence[str], where: str, threads: int = 2) -> None:
+        """Raises ModelError where it does not load."""
+        self._outputs, self._where = list(outputs), where
+        with_outputs = ModelProto()
+        with_outputs.CopyFrom(model)
+        there = {value.name for value in model.graph.output}
+        with_outputs.graph.output.extend(ValueInfoProto(name=name) for name in outputs if name not in there)
+        self._session = _session(with_outputs, where, threads, True)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name. Raises ModelError."""
+        return _run(self._session, feeds, self._outputs, self._where)
 
 
 def run_model(model: ModelProto, feeds: Mapping[str, Array], outputs: Sequence[str], where: str) -> dict[str, Array]:

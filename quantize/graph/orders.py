@@ -51,14 +51,14 @@ def same(one: Order, other: Order, shape: Sequence[int]) -> bool:
 
 
 def complete(order: Order, shape: Sequence[int]) -> Order:
-    """The order with every side of the value in it: sides of 1 that are missing take the places of None, or stand right behind
-    the batch. Of the Nones that are left over, those beyond four sides go."""
+    """The order with every side of the value in it: sides of 1 that are missing take the places of None, or stand in front, but
+    behind the batch. Of the Nones that are left over, those beyond four sides go."""
     missing = [axis for axis in range(len(shape)) if axis not in order]
     sides: list[int | None] = []
     for axis in order:
         sides.append(missing.pop(0) if axis is None and missing else axis)
     for axis in missing:
-        sides.insert(0 if axis == 0 else min(1, len(sides)), axis)
+        sides.insert(1 if axis and sides[:1] == [0] else 0, axis)
     while None in sides and len(sides) > max(len(shape), 4):
         sides.remove(None)
     return tuple(sides)

@@ -1,0 +1,23 @@
+"""``quantize keygen``: a key pair to sign bundles with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("key", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--no-password", is_flag=True, help="Leave the secret key unencrypted, for machines that sign by themselves.")
+@click.option("--force", is_flag=True, help="Replace a key that is there.")
+def command(key: Path, no_password: bool, force: bool) -> None:
+    """Make an Ed25519 key pair: the secret KEY and beside it the public one, for devices. minisign understands both."""
+    from quantize import keys
+
+    password = None if no_password else click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    keys.generate(key, password.encode() if password is not None else None, force=force)
+    click.echo(f"secret key {key}, readable by you alone: keep it off the devices", err=True)
+    click.echo(f"public key {keys.public_path(key)}: give it to the devices", err=True)
