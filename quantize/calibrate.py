@@ -25,20 +25,20 @@ from quantize.setting import Setting
 
 __all__ = ["calibrate"]
 
-_VERSION = b"ranges 1"
+_VERSION = b"ranges 2"
 _EVERY = 32  # samples between two savings
 
 
 def calibrate(graph: Graph, setting: Setting, values: Sequence[str], cache: Path, progress: Progress,
               threads: int = 2) -> Observer:
     """The observer of ``values`` after all calibration samples. Raises DataError, SourceError, ModelError, StorageError."""
-    observer, position = Observer(graph, values, threads), 0
+    data = setting.calibration
+    observer, position = Observer(graph, values, threads, len(data)), 0
     path = cache / f"ranges-{_key(graph, setting, values)[:16]}.npz"
     stored = _load(path)
     if stored is not None:
         observer.resume(stored)
         position = int(stored["position"])
-    data = setting.calibration
     if position >= len(data):
         progress.say(f"ranges of {observer.seen} samples are known from before ({path.name})")
         return observer

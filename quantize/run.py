@@ -38,7 +38,7 @@ from quantize.report import Document, render, to_json
 from quantize.report.document import Island
 from quantize.setting import Setting, establish
 from quantize.subject import Subject
-from quantize.verdict import judge_samples
+from quantize.verdict import growth_of, judge_samples
 
 __all__ = ["Outcome", "run"]
 
@@ -104,9 +104,8 @@ class _Run:
 
     def _judge(self, setting: Setting) -> None:
         self.progress.step(f"Judging {len(setting.calibration)} samples of {self.recipe.data} to calibrate on")
-        verdict = judge_samples(setting, self.progress)
-        self.found.calibration, self.found.causes = verdict.section, verdict.causes
-        for line in verdict.lines:
+        self.verdict = judge_samples(setting, self.progress)
+        for line in self.verdict.lines:
             self.progress.say(line)
 
     def _prepare(self, setting: Setting) -> tuple[Method, Observer]:
@@ -119,6 +118,9 @@ class _Run:
                 self.progress.say(sentence)
         self.progress.step("Observing the ranges of activations")
         observer = calibrate(graph, setting, integer_values(graph), self.out / "cache", self.progress, self.recipe.threads)
+        verdict = self.verdict.with_ranges(observer)
+        self.progress.say(str(growth_of(observer)))
+        self.found.calibration, self.found.causes = verdict.section(self.recipe.ranges), verdict.causes
         graph, heads = split_heads(graph, {name: (one.low, one.high) for name, one in observer.histograms.items()})
         for head in heads:
             self.progress.say(str(head))

@@ -31,12 +31,14 @@ from edgeinfer.sources import SOURCES
 from edgeinfer.typed import convert
 from quantize.cli import program as quantize
 from quantize.pack import Given
+from quantize.recipe import Recipe
 from tests import bundles
 from tests.markdown import Block, Page, Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {str(path.relative_to(ROOT)): Page(path) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 CONFIGURATION, BUNDLE, COMMANDS = PAGES["docs/configuration.md"], PAGES["docs/bundle.md"], PAGES["docs/commands.md"]
+QUANTIZE = PAGES["docs/quantize.md"]
 TOPICS, PLUG_INS = PAGES["docs/topics-and-payloads.md"], PAGES["docs/plug-ins.md"]
 BLOCKS = [block for page in PAGES.values() for block in page.blocks()]
 
@@ -106,6 +108,13 @@ def test_a_table_of_keys_is_the_struct(page: Page, heading: str, struct: type[ms
     assert {name: cells[column] for name, cells in page.table(heading).items() if len(cells) > column} == fields
 
 
+def test_the_table_of_recipes_is_the_struct() -> None:
+    """It lists what a run takes besides what pack takes, with the defaults."""
+    pack = {field.encode_name for field in msgspec.structs.fields(Given)}
+    fields = {field.encode_name: _shown(field) for field in msgspec.structs.fields(Recipe) if field.encode_name not in pack}
+    assert {name: cells[0] for name, cells in QUANTIZE.table("Recipes").items()} == fields
+
+
 @pytest.mark.parametrize("table", [SOURCES, SINKS, DECODERS], ids=lambda table: table.kind)
 def test_every_plug_in_has_a_section(table: Table) -> None:
     """Each source and sink is described in the page on configuration, each decoder in the page on bundles."""
@@ -161,7 +170,7 @@ def test_yaml_that_is_shown_is_right(block: Block) -> None:
     document = yaml.load(block.text, _NoDuplicates)
     if "decoder" in document:
         faults: list[Fault] = []
-        convert(document, Given, "", faults)
+        convert(document, Recipe if "model" in document else Given, "", faults)
         assert not faults
     else:
         whole = document if "pipelines" in document else _completed(document)
@@ -182,7 +191,12 @@ def test_toml_that_is_shown_is_that_of_the_example(block: Block) -> None:
     assert block.text in (ROOT / "examples/third-party-decoder/pyproject.toml").read_text()
 
 
-COMMAND_LINES = [(f"{block.id} {' '.join(words[:3])}", words) for block in BLOCKS for words in block.commands()]
+def _with_command(words: list[str]) -> list[str]:
+    """``quantize MODEL`` is ``quantize run MODEL``."""
+    return [words[0], "run", *words[1:]] if words[0] == "quantize" and "." in words[1] else words
+
+
+COMMAND_LINES = [(f"{block.id} {' '.join(words[:3])}", _with_command(words)) for block in BLOCKS for words in block.commands()]
 
 
 @pytest.mark.parametrize("words", [words for _, words in COMMAND_LINES], ids=[name for name, _ in COMMAND_LINES])

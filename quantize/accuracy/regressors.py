@@ -114,8 +114,7 @@ class Moments:
         stored = self._layer.columns(rounded, self._positions, self.samples)
         if not self.samples:
             self._centre = stored.mean(2, keepdims=True)
-        floats -= self._centre
-        stored -= self._centre
+        floats, stored = floats - self._centre, stored - self._centre
         self.samples += 1
         self.count += floats.shape[2]
         self._sums += floats.sum(2, dtype=np.float64), stored.sum(2, dtype=np.float64)

@@ -30,15 +30,15 @@ class Convention:
     swapped: bool = False
 
     @property
-    def advice(self) -> str:
+    def setting(self) -> str:
         """What to set so."""
         spec = self.spec
         if self.swapped and isinstance(spec, ImageSpec):
-            return f"set preprocess.colour to {spec.colour}"
+            return f"preprocess.colour to {spec.colour}"
         if isinstance(spec, WindowSpec) and spec.normalize == "none":
-            return "set preprocess.normalize to none"
+            return "preprocess.normalize to none"
         mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (spec.mean, spec.std))
-        return f"set preprocess.mean to [{mean}] and preprocess.std to [{std}]"
+        return f"preprocess.mean to [{mean}] and preprocess.std to [{std}]"
 
 
 def rivals(spec: PreprocessSpec, raw: Channels) -> list[Convention]:

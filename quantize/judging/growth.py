@@ -9,8 +9,8 @@ from quantize.judging.finding import Finding
 __all__ = ["Growth"]
 
 _NOTED = 0.01  # of a value's range
-# Of samples in a random order the last quarter has the greatest element in every fourth case, so that up to 44 % of the ranges
-# grow at one end or the other however many samples there are (measured on three nets, 8 to 556 samples: 16 to 45 %, by 1 to 6 %).
+# Of samples in a random order the last quarter has the greatest element in every fourth case, so that up to 44 % of the
+# ranges grow at one end or the other however many samples there are (on three nets, 8 to 556 samples: 16 to 45 %, by 1 to 6 %).
 _MOST_SHARE = 0.5
 _MOST_MEAN = 0.07
 
@@ -47,7 +47,7 @@ class Growth:
         if not grown:
             return Finding("note", "ranges", f"{self._seen} samples are too few to tell whether the ranges still grow")
         share, mean = sum(value > _NOTED for value in grown) / len(grown), sum(grown) / len(grown)
-        text = f"{share:.0%} of the ranges grew by over 1 % in the last quarter of the samples, all of them by {mean:.1%} on average"
+        text = f"{share:.0%} of the ranges grew by over 1 % in the last quarter of the samples, by {mean:.1%} on average of all"
         if share <= _MOST_SHARE and mean <= _MOST_MEAN:
             return Finding("ok", "ranges", text)
         return Finding("warning" if mean > 2 * _MOST_MEAN else "note", "ranges", f"{text}: what came last was not seen before",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,15 @@ class Comparison:
     rivals: tuple[Witness, ...]
     runs: int
     right: dict[str, float]
+    labelled: int
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ways = [{"name": one.name, "log_odds": round(one.odds, 3), "same_answers": round(one.agreement, 4),
+                 "samples": len(one.answers), "first_layer_bias": None if one.quotient is None else float(f"{one.quotient:.4g}")}
+                for one in (self.recipe, *self.rivals)]
+        return {"measure": self.measure, "runs": self.runs, "ways": ways,
+                "right": {name: round(share, 4) for name, share in self.right.items()}}
 
 
 def compare(tensors: Tensors, recipe: Convention, others: Sequence[Convention], run: Run, first: FirstLayer | None, task: str,
@@ -96,7 +106,8 @@ class _Trial:
         self._weigh(finalists)
         right = {witness.name: self._share_right(witness) for witness in everyone} if self._measure == "truth" else {}
         ranked = sorted(self._rivals, key=lambda witness: -witness.odds)
-        return Comparison(self._measure or "none", self._recipe, tuple(ranked), self._runs, right)
+        labelled = sum(truth is not None for truth in self._truths)
+        return Comparison(self._measure or "none", self._recipe, tuple(ranked), self._runs, right, labelled)
 
     def _hear(self, witnesses: Sequence[Witness], indices: Sequence[int]) -> None:
         if not indices:
@@ -167,7 +178,6 @@ class _Trial:
         agreed = min(abs(sure), abs(distinct)) if sure * distinct > 0 else 0.0  # a net that always says the same is sure, too
         livelier = 2 * math.log(max(measures.variation(its), 1e-6) / max(measures.variation(own), 1e-6))
         beyond = math.copysign(min(max(abs(livelier) - _LIVELIER, 0.0), _MOST_LIVELIER), livelier)
-        witness.parts=(sure,distinct,livelier)
         return math.copysign(agreed, sure) + beyond
 
     def _share_right(self, witness: Witness) -> float:

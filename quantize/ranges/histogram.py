@@ -29,17 +29,15 @@ class Histogram:
         self.total = self.zeros = 0
         self.sum = self.squares = 0.0
 
-    def add(self, values: Array) -> bool:
-        """Count all values of an array of any shape. Whether the range grew by more than 1 %. NaN and infinities count as
-        nothing."""
+    def add(self, values: Array) -> None:
+        """Count all values of an array of any shape. NaN and infinities count as nothing."""
         flat = np.ravel(values)
         low, high = float(flat.min(initial=np.inf)), float(flat.max(initial=-np.inf))
         if not (np.isfinite(low) and np.isfinite(high)):
             flat = flat[np.isfinite(flat)]
             low, high = float(flat.min(initial=np.inf)), float(flat.max(initial=-np.inf))
         if not flat.size:
-            return False
-        before = self.high - self.low if self.total else 0.0
+            return
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(abs(low), abs(high)))
         assert self.exponent is not None
@@ -51,7 +49,6 @@ class Histogram:
         self.zeros += flat.size - int(np.count_nonzero(flat))
         self.sum += float(flat.sum(dtype=np.float64))
         self.squares += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
-        return self.high - self.low > 1.01 * before
 
     @property
     def width(self) -> float:

@@ -204,14 +204,11 @@ class Lowering:
         """As ``moves``, with operands."""
         return self.emit(op, inputs, shape, self.grids.get(inputs[0]), name or f"{inputs[0]}/moved", **attributes)
 
-    def split(self, value: str, outputs: Sequence[str], axis: int, sizes: Sequence[int]) -> None:
-        """Cut a value into the node's outputs."""
-        made = []
-        for output in outputs:
-            made.append(self._add(output, self.shape(output), self.graph.dtypes[value], self.grids.get(value)))
-        self.graph.nodes.append(Node("Split", [value], made, {"axis": axis, "split": list(sizes)}))
-        for output, name in zip(outputs, made, strict=True):
-            self.give(output, name)
+    def emit_parts(self, op: str, value: str, outputs: Sequence[str], /, **attributes: object) -> list[str]:
+        """An operator that moves numbers into several outputs of the float graph; the names of its own."""
+        made = [self._add(output, self.shape(output), self.graph.dtypes[value], self.grids.get(value)) for output in outputs]
+        self.graph.nodes.append(Node(op, [value], made, dict(attributes)))
+        return made
 
     def requantized(self, value: str, name: str, grid: Grid) -> str:
         """What holds ``value``, on the node's own grid; remembers where that rounds it once more."""

@@ -5,8 +5,6 @@ Each is counted in health, told in the log, and costs no result that was made.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -46,20 +44,6 @@ def witness(broker: Broker) -> Iterator[Subscriber]:
     subscriber = Subscriber(broker.port).ready()
     yield subscriber
     subscriber.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of eight MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def pipeline(good: Path, source: dict[str, Any], model: str = "colours", **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.conformance.yolo import Detector
 
-__all__ = ["NETS", "Net", "export", "make"]
+__all__ = ["NETS", "Net", "export", "make", "window_net"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ pytest.importorskip("torchvision", reason="needs torch and torchvision: make con
 pytest.importorskip("onnxscript", reason="needs torch's ONNX exporter: make conformance")
 
 from tests.conformance.conversion import float_differences, in_integers, reference_sqnr
-from tests.conformance.nets import NETS, export, make
+from tests.conformance.nets import NETS, export, make, window_net
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -73,7 +73,7 @@ def test_a_program_in_training_mode_is_refused(tmp_path: Path) -> None:
 
     from edgeinfer.errors import ModelError
     from quantize.converters import load
-    program = torch.export.export(make("window_cnn").train(), (torch.zeros(2, 6, 128),))
+    program = torch.export.export(window_net().train(), (torch.zeros(2, 6, 128),))
     torch.export.save(program, str(tmp_path / "training.pt2"))
     with pytest.raises(ModelError, match=r"model\.eval\(\)"):
         load(tmp_path / "training.pt2")

@@ -28,14 +28,14 @@ NETS: dict[str, list[tuple[Any, ...]]] = {
 }
 
 
-def quantized(net: Graph, rules: Rules = Rules(), **chosen: Any) -> tuple[Quantized, list[dict[str, Array]]]:
+def quantized(net: Graph, rules: Rules | None = None, **chosen: Any) -> tuple[Quantized, list[dict[str, Array]]]:
     rng = np.random.default_rng(3)
     feeds = [{net.inputs[0]: rng.normal(size=net.shapes[net.inputs[0]]).astype(np.float32)} for _ in range(8)]
     values = integer_values(net)
     runner = Runner(net, [value for value in values if value not in net.inputs])
     seen = [{**feed, **runner.run(feed)} for feed in feeds]
     limits = {value: (min(float(s[value].min()) for s in seen), max(float(s[value].max()) for s in seen)) for value in values}
-    return plan(net, limits, rules, **chosen), feeds
+    return plan(net, limits, rules or Rules(), **chosen), feeds
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -30,13 +30,8 @@ def _concat(file: File, node: Node) -> None:
 
 
 def _split(file: File, node: Node) -> None:
-    x, axis, sizes = file.tensor(node.inputs[0]), node.attributes["axis"], list(node.attributes["split"])
-    if len(set(sizes)) == 1:
-        file.operator("SPLIT", [file.array(np.array(axis, np.int32)), x], node.outputs, version(file, "SPLIT", node), "SplitOptions",
-                      numSplits=len(sizes))
-    else:
-        file.operator("SPLIT_V", [x, file.integers(sizes), file.array(np.array(axis, np.int32))], node.outputs,
-                      version(file, "SPLIT_V", node), "SplitVOptions", numSplits=len(sizes))
+    x, axis = file.tensor(node.inputs[0]), file.array(np.array(node.attributes["axis"], np.int32))
+    file.operator("SPLIT", [axis, x], node.outputs, version(file, "SPLIT", node), "SplitOptions", numSplits=len(node.outputs))
 
 
 def _slice(file: File, node: Node) -> None:

@@ -21,7 +21,7 @@ _VERSIONS: dict[str, tuple[int, int, int]] = {
     "MUL": (1, 2, 4), "PAD": (1, 2, 3), "PADV2": (1, 2, 3), "REDUCE_MAX": (1, 2, 3), "REDUCE_MIN": (1, 2, 3),
     "RELU": (1, 2, 3), "RELU6": (1, 2, 3), "RESIZE_BILINEAR": (1, 2, 4), "RESIZE_NEAREST_NEIGHBOR": (1, 2, 4),
     "RSQRT": (1, 2, 3), "SLICE": (1, 2, 4), "SOFTMAX": (1, 2, 3), "SPACE_TO_DEPTH": (1, 2, 2), "SPLIT": (1, 2, 4),
-    "SPLIT_V": (1, 2, 2), "SQUARED_DIFFERENCE": (1, 2, 2), "STRIDED_SLICE": (1, 2, 2), "SUB": (1, 2, 5), "SUM": (1, 2, 2),
+    "SQUARED_DIFFERENCE": (1, 2, 2), "STRIDED_SLICE": (1, 2, 2), "SUB": (1, 2, 5), "SUM": (1, 2, 2),
     "TANH": (1, 2, 3), "TILE": (1, 3, 3), "TRANSPOSE": (1, 2, 5), "TRANSPOSE_CONV": (3, 3, 3),
 }
 _OVER_4D = {"MAXIMUM": 3, "MINIMUM": 3, "SUB": 3, "DIV": 2, "TRANSPOSE": 4, "SLICE": 5, "STRIDED_SLICE": 4, "PAD": 4, "PADV2": 4}

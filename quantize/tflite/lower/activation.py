@@ -14,7 +14,7 @@ from quantize.tflite.lowering import Lowering
 __all__ = ["LOWER", "clamp", "fixed", "implied"]
 
 Bounds = tuple[float, float]
-CLAMPS: dict[Bounds, str] = {(0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
+CLAMPS: frozenset[Bounds] = frozenset({(0.0, np.inf), (0.0, 6.0), (-1.0, 1.0)})  # RELU, RELU6, RELU_N1_TO_1
 _FIXED = {"Sigmoid": (1 / 256, -128), "SOFTMAX": (1 / 256, -128), "Tanh": (1 / 128, 0), "LOG_SOFTMAX": (16 / 256, 127)}
 
 
@@ -40,13 +40,18 @@ def clamp(lowering: Lowering, value: str, low: float, high: float, name: str = "
     left = implied(low, high, grid)
     if left == (-np.inf, np.inf):
         return value
-    if (low, high) in CLAMPS:
+    if _has_kernel(lowering, low, high):
         return lowering.emit("Clip", [value], shape, grid, name, min=low, max=high)
     ends = [(op, bound) for op, bound in zip(("Max", "Min"), left, strict=True) if np.isfinite(bound)]
     for place, (op, bound) in enumerate(ends):
         last = place == len(ends) - 1
         value = lowering.emit(op, [value, _limit(lowering, value, bound)], shape, grid, name if last else "")
     return value
+
+
+def _has_kernel(lowering: Lowering, low: float, high: float) -> bool:
+    """RELU_N1_TO_1 has none of 16 bits."""
+    return (low, high) in CLAMPS and not (lowering.dtype == "int16" and low < 0)
 
 
 def _limit(lowering: Lowering, value: str, bound: float) -> str:
@@ -60,7 +65,7 @@ def _clip(lowering: Lowering, node: Node) -> None:
     as the output's grid does not end there anyway."""
     low, high = bounds(node)
     x, grid = lowering.take(node.inputs[0]), lowering.grid_of(node.name)
-    if (low, high) in CLAMPS and implied(low, high, grid) != (-np.inf, np.inf):
+    if _has_kernel(lowering, low, high) and implied(low, high, grid) != (-np.inf, np.inf):
         lowering.result("Clip", [x], min=low, max=high)
         return
     left = implied(low, high, grid)

@@ -11,6 +11,8 @@ from quantize.tflite.lowering import Lowering
 
 __all__ = ["LOWER"]
 
+_MOST_PARTS = 4
+
 
 def _moving(lowering: Lowering, node: Node) -> None:
     """As the graph has it."""
@@ -60,8 +62,16 @@ def _concat(lowering: Lowering, node: Node) -> None:
 
 
 def _split(lowering: Lowering, node: Node) -> None:
-    x = lowering.take(node.inputs[0])
-    lowering.split(x, node.outputs, node.attributes["axis"], node.attributes["split"])
+    """SPLIT makes equal parts, and XNNPACK at most four; others are cut one by one."""
+    x, axis, sizes = lowering.take(node.inputs[0]), node.attributes["axis"], node.attributes["split"]
+    if len(set(sizes)) == 1 and len(sizes) <= _MOST_PARTS:
+        made = lowering.emit_parts("Split", x, node.outputs, axis=axis, split=list(sizes))
+    else:
+        ends = np.cumsum(sizes).tolist()
+        made = [lowering.moves("Slice", x, lowering.shape(output), output, axes=[axis], starts=[end - size], ends=[end], steps=[1])
+                for output, size, end in zip(node.outputs, sizes, ends, strict=True)]
+    for output, name in zip(node.outputs, made, strict=True):
+        lowering.give(output, name)
 
 
 def _gather(lowering: Lowering, node: Node) -> None:

@@ -27,7 +27,10 @@ def _pool(lowering: Lowering, node: Node) -> None:
     out = two(lowering.shape(node.name)[2:], rank, 1)
     x = lowering.nhwc(lowering.take(node.inputs[0]))
     same = is_same(lowering.graph.shapes[x][1:3], out, kernel, strides, [1, 1], pads)
-    if node.op == "MaxPool":
+    if node.op == "AveragePool" and not any(pads) and list(lowering.graph.shapes[x][1:3]) == kernel:
+        mean = lowering.emit("ReduceMean", [x], (lowering.graph.shapes[x][0], 1, 1, lowering.graph.shapes[x][3]), lowering.grid_of(node.name), node.name, axes=[1, 2], keepdims=1)
+        lowering.give(node.name, lowering.nchw(mean, rank))
+    elif node.op == "MaxPool":
         padding, x = ("SAME", x) if same and any(pads) else ("VALID", _padded_low(lowering, node, x, pads))
         _finish(lowering, node, "MAX_POOL_2D", x, out, kernel, strides, padding)
     elif not any(pads) or not values["count_include_pad"] and same:

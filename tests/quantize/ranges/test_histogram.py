@@ -89,14 +89,6 @@ def test_values_that_are_not_finite_count_as_nothing() -> None:
     assert (histogram.low, histogram.high, histogram.total) == (-1.0, 1.0, 2)
 
 
-def test_growth_is_told() -> None:
-    """``add`` says whether the range grew by more than a hundredth."""
-    histogram = Histogram()
-    assert histogram.add(np.array([0.0, 1.0], np.float32))
-    assert not histogram.add(np.array([0.5, 1.001], np.float32))
-    assert histogram.add(np.array([2.0], np.float32))
-
-
 @pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
 def test_an_empty_array_is_nothing(shape: tuple[int, ...]) -> None:
     """No values, no range."""

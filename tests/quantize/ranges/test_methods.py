@@ -85,7 +85,7 @@ def test_observing_is_resumable() -> None:
     """Stopped after three samples and gone on from what was stored: the same ranges as in one go."""
     net = chain((1, 3, 8, 8), ("Conv", weights(4, 3, 3, 3), weights(4)), ("Relu",))
     samples = [{"input": np.random.default_rng(seed).normal(size=(1, 3, 8, 8)).astype(np.float32)} for seed in range(6)]
-    whole, first, second = (Observer(net, ["input", "relu1"]) for _ in range(3))
+    whole, first, second = (Observer(net, ["input", "relu1"], expected=6) for _ in range(3))
     for sample in samples:
         whole.add(sample)
     for sample in samples[:3]:
@@ -94,5 +94,5 @@ def test_observing_is_resumable() -> None:
     for sample in samples[3:]:
         second.add(sample)
     assert second.seen == 6
-    assert second.grown == whole.grown
+    assert second.before == whole.before
     assert chosen(second.histograms, "mse") == chosen(whole.histograms, "mse")

@@ -96,4 +96,4 @@ def steps_apart(result: Quantized, converted: Converted, seed: int = 0, *, deleg
         grid = result.activations.get(name)
         step = float(grid.scale[0]) if grid else max(float(np.abs(reference).max()) / 100, 1e-6)
         worst = max(worst, float(np.abs(found[name].astype(np.float64) - reference).max()) / step)
-    return worst
+    return round(worst, 3)
