@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -q -n 2
 
-.PHONY: demo test check test-all test-tflite-runtime faults bench bundles clean
+.PHONY: demo test check test-all test-tflite-runtime conformance faults bench bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -24,6 +24,9 @@ test-all: test test-tflite-runtime   ## the suite on every supported interpreter
 
 test-tflite-runtime:   ## the suite on Python 3.11 with tflite-runtime 2.14 and numpy < 2, as on Bookworm
 	scripts/test-tflite-runtime
+
+conformance:   ## networks exported by torch and TensorFlow through the toolkit, in environments of their own
+	scripts/test-conformance
 
 faults: $(VENV)/dev.stamp   ## outages and kills at full length: a broker gone for 60 s, twenty SIGKILLs
 	EDGEINFER_FAULTS=full $(BIN)/python -m pytest -q -s --timeout 900 tests/faults/test_daemon_outages.py

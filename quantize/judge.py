@@ -17,11 +17,11 @@ from quantize.judging.content import Content
 from quantize.judging.conventions import Convention, rivals
 from quantize.judging.finding import Finding, Severity
 from quantize.judging.firstlayer import first_layer
-from quantize.judging.growth import Growth
+from quantize.judging.growth import Growth, growth_finding
 from quantize.judging.normalisation import by_model, by_samples, normalises_itself
 from quantize.judging.oracle import Comparison, Run, compare
 
-__all__ = ["Finding", "Growth", "Verdict", "judge", "watched"]
+__all__ = ["Finding", "Growth", "Verdict", "growth_finding", "judge", "watched"]
 
 _ORDER: dict[Severity, int] = {"warning": 0, "note": 1, "ok": 2}
 

@@ -57,7 +57,8 @@ def establish(recipe: Recipe) -> Setting:
     if missing:
         raise UsageError("quantize", f"a {' and '.join(missing)}", "none", "quantize MODEL --data DIR --target NAME -o OUT")
     path = Path(recipe.model)
-    graph = load(path, recipe.shape).graph
+    loaded = load(path, recipe.shape)
+    graph = loaded.graph
     learnt = _learnt(path)
     facts = Facts({f"preprocess.{name}": value for name, value in recipe.preprocess.items()}, recipe.override)
     for name, value in learnt.preprocess.items():
@@ -68,6 +69,7 @@ def establish(recipe: Recipe) -> Setting:
     if spec is None:
         raise ManifestError.of(facts.faults)
     decoder, notes = _decoder(recipe, learnt, graph, labels)
+    notes += [*loaded.notes]
     notes += [f"assumed {name} = {fact.value}: {fact.why}" for name, fact in facts.assumptions().items()]
     calibration, judging = _datasets(recipe, spec, graph, labels, decoder)
     return Setting(graph, spec, facts, decoder, labels, calibration, judging, tuple(notes))

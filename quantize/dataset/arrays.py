@@ -113,9 +113,7 @@ def map_npz(path: Path) -> dict[str, Array]:
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
                     where = f"{path}: {member.filename}"
-                    file = whole if member.compress_type == zipfile.ZIP_STORED else _unpacked(archive, member)
-                    start = _data_start(whole, member) if file is whole else 0
-                    arrays[member.filename.removesuffix(".npy")] = _checked(_map(file, start, where), where)
+                    arrays[member.filename.removesuffix(".npy")] = _checked(_map_member(archive, whole, member, where), where)
     except OSError as error:
         raise DataError(str(path), "a .npz file", error.strerror or str(error), f"ls -l '{path}'") from error
     except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError) as error:
@@ -125,12 +123,14 @@ def map_npz(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
-    file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the array that is mapped onto it
-    with archive.open(member) as packed:
-        shutil.copyfileobj(packed, file)
-    file.flush()
-    return file
+def _map_member(archive: zipfile.ZipFile, whole: BinaryIO, member: zipfile.ZipInfo, where: str) -> Array:
+    if member.compress_type == zipfile.ZIP_STORED:
+        return _map(whole, _data_start(whole, member), where)
+    with tempfile.TemporaryFile() as file:  # its bytes live as long as the array that is mapped onto them
+        with archive.open(member) as packed:
+            shutil.copyfileobj(packed, file)
+        file.flush()
+        return _map(file, 0, where)
 
 
 def _data_start(file: BinaryIO, member: zipfile.ZipInfo) -> int:

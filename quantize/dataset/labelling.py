@@ -14,6 +14,7 @@ from quantize.dataset.table import LABEL_COLUMNS, is_number, rows
 __all__ = ["TASKS", "Labelling", "by_folder", "by_table", "by_words", "places"]
 
 TASKS = ("classify", "detect", "segment", "pose", "regress", "anomaly")
+_NUMBER = ("index", "number")  # of a column of the samples' numbers
 Labelling = Callable[[int], Label | None]
 
 
@@ -54,8 +55,7 @@ def by_table(path: Path, names: Sequence[str], classes: ClassNames, task: str) -
     are numbers that are not whole). Samples that it does not name have no label. Raises DataError."""
     table = [row.cells for row in rows(path)]
     keys, place = [row[0] for row in table], places(names)
-    numbered = not any(key in place for key in keys) and all(map(str.isdecimal, keys[1:])) and len(keys) > 0
-    if numbered:
+    if (keys and keys[0].casefold() in _NUMBER) or (not any(key in place for key in keys) and all(map(str.isdecimal, keys[1:]))):
         place = {str(index): index for index in range(len(names))}
     header = table.pop(0) if table and table[0][0] not in place and not all(map(is_number, table[0][1:])) else []
     table = [row for row in table if row[0] in place]

@@ -27,6 +27,7 @@ def fold(graph: Graph, where: str) -> Graph:
     check_numbers(graph, where)
     fold_pads(graph)
     split_normalizations(graph)
+    _merge(graph)
     _fold_after(graph)
     _fold_before(graph)
     graph.remove_unused()
@@ -78,6 +79,21 @@ def split_normalizations(graph: Graph) -> None:
         scaled = graph.add_value(f"{node.name}/scaled", graph.shapes[node.name])
         nodes += [Node("Mul", [node.inputs[0], factor], [scaled]), Node("Add", [scaled, offset], node.outputs)]
     graph.nodes = nodes
+
+
+def _merge(graph: Graph) -> None:
+    """Two Mul or two Add by constants, one after the other, as one."""
+    producers, consumers = graph.producers(), graph.consumers()
+    for node in graph.nodes:
+        before = producers.get(node.inputs[0])
+        if (node.op not in ("Add", "Mul") or before is None or before.op != node.op or graph.dtypes[node.name] != "float32"
+                or not _alone(graph, consumers, before.name)):
+            continue
+        one, two = graph.constants.get(before.inputs[1]), graph.constants.get(node.inputs[1])
+        if one is not None and two is not None and before.inputs[0] not in graph.constants:
+            made = one + two if node.op == "Add" else one * two
+            node.inputs = [before.inputs[0], graph.add_constant(f"{node.name}/merged", made.astype(np.float32))]
+    graph.remove_unused()
 
 
 def _fold_after(graph: Graph) -> None:

@@ -30,7 +30,7 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 _BY_DATA = {"NonZero", "NonMaxSuppression", "Unique", "Compress"}  # the size of what they make depends on the numbers
 _SIZES = {"Reshape", "Expand", "Slice", "Tile", "Range", "Resize", "Upsample", "TopK", "Pad", "ConstantOfShape", "OneHot",
           "Squeeze", "Unsqueeze", "Split", "CenterCropPad", "MaxUnpool", "Col2Im", "AffineGrid", "BlackmanWindow"}
-_ROUNDED = {"MaxPool", "AveragePool", "LpPool", "ConvTranspose"}
+_WINDOWS = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"}
 _MOST_NUMBERS = 2**28  # of a constant that is computed: 1 GiB
 _KNOWN_UP_TO = 4096  # numbers of a constant that inference rules look at; sizes and axes, never weights
 _DATA_HINT = "export the model up to this node (for a detector: without NMS) and do the rest outside it"
@@ -158,7 +158,10 @@ class _Pass:
         attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
         node = Node(proto.op_type, list(proto.input), list(proto.output), attributes)
         for place, (name, (shape, dtype)) in enumerate(zip(node.outputs, types, strict=False)):
-            empty = 0 in shape and name
+            empty = any(side < 1 for side in shape) and name
+            if empty and node.op in _WINDOWS:
+                refuse(self._place(proto), "a window that fits into its input", f"an output of the sides {shape}",
+                       "give larger sides with --shape, or correct the model")
             if empty:  # nothing is in it: a constant, whatever the data
                 self._constant(name, np.zeros(shape, dtype))
             unread = empty or not name
@@ -175,7 +178,7 @@ class _Pass:
         place = self._place(node)
         if node.op_type in _BY_DATA:
             refuse(place, "sizes that do not depend on data", f"{node.op_type}, whose output has any size", _DATA_HINT)
-        if node.op_type in _ROUNDED and _rounds(node):
+        if node.op_type in _WINDOWS and _rounds(node):
             return self._ran(node, place)
         inferred = self._inferred(node, place)
         found: list[tuple[tuple[int, ...], str]] = []

@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from quantize.graph import Node
-from quantize.graph.orders import Order, as_stated, bare, complete, groups, moved, sides_of
+from quantize.graph.orders import Order, bare, complete, groups, moved, sides_of
 
 if TYPE_CHECKING:
     from quantize.graph.transposes import Settling
@@ -112,8 +112,8 @@ def _goes_to_gemm(walk: Settling, value: str) -> bool:
     nodes = walk.consumers.get(value, [])
     if value in walk.source.outputs or not nodes:
         return False
-    return all(node.op == "Gemm" and walk.constant(node.inputs[1]) and node.inputs[0] == value
-               or node.op in ONE_INPUT and _goes_to_gemm(walk, node.name) for node in nodes)
+    return all((node.op == "Gemm" and walk.constant(node.inputs[1]) and node.inputs[0] == value)
+               or (node.op in ONE_INPUT and _goes_to_gemm(walk, node.name)) for node in nodes)
 
 
 def _scramble(walk: Settling, node: Node) -> None:
@@ -212,7 +212,9 @@ def arg_max(walk: Settling, node: Node) -> None:
     order = walk.order(value)
     left = [side for side in range(len(walk.sides[value])) if side != axis]
     held = [side for side in order if side != axis]
-    result: Order = tuple(held) if node.attributes["keepdims"] else tuple(None if side is None else left.index(side) for side in held)
+    result: Order = tuple(held)
+    if not node.attributes["keepdims"]:
+        result = tuple(None if side is None else left.index(side) for side in held)
     walk.emit(node, [walk.take(value, order)], result, axis=order.index(axis), keepdims=0)
 
 

@@ -70,6 +70,7 @@ def read(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Read:
     translation.where = path.name
     translation.graph.outputs = [translation.value(index) for index in file.outputs]
     made = _channels_second(translation.graph, [names[index] for index in file.outputs], file.integer_weights())
+    _global_pools(made.graph)
     fold(recognise(made.graph), path.name)
     return made
 
@@ -128,6 +129,14 @@ def _channels_second(graph: Graph, names: Sequence[str], integer_weights: int) -
 
 def _inverse(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(perm)), key=perm.__getitem__))
+
+
+def _global_pools(graph: Graph) -> None:
+    """A mean over all sides but batch and channels is a GlobalAveragePool."""
+    for node in graph.nodes:
+        spatial = list(range(2, len(graph.shapes[node.inputs[0]]))) if node.op == "ReduceMean" else []
+        if spatial and node.attributes["axes"] == spatial and node.attributes["keepdims"]:
+            node.op, node.attributes = "GlobalAveragePool", {}
 
 
 def _cost(settled: Settled) -> tuple[int, int]:

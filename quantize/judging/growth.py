@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from quantize.judging.finding import Finding
 
-__all__ = ["Growth"]
+__all__ = ["Growth", "growth_finding"]
+
+Range = tuple[float, float]  # least and greatest
 
 _NOTED = 0.01  # of a value's range
 # Of samples in a random order the last quarter has the greatest element in every fourth case, so that up to 44 % of the
@@ -23,10 +25,10 @@ class Growth:
         """``samples``: how many will come."""
         self._mark = samples - samples // 4
         self._seen = 0
-        self._ranges: dict[str, tuple[float, float]] = {}
-        self._before: dict[str, tuple[float, float]] = {}
+        self._ranges: dict[str, Range] = {}
+        self._before: dict[str, Range] = {}
 
-    def add(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+    def add(self, ranges: Mapping[str, Range]) -> None:
         """One sample's."""
         for name, (low, high) in ranges.items():
             known = self._ranges.get(name, (low, high))
@@ -35,25 +37,23 @@ class Growth:
         if self._seen == self._mark:
             self._before = dict(self._ranges)
 
-    @property
-    def growth(self) -> dict[str, float]:
-        """By how much of itself each range grew in the last quarter. Empty where no quarter came."""
-        if self._seen <= self._mark:
-            return {}
-        return {name: _grown(self._before.get(name, (0.0, 0.0)), range) for name, range in self._ranges.items()}
-
     def finding(self) -> Finding:
-        grown = list(self.growth.values())
-        if not grown:
-            return Finding("note", "ranges", f"{self._seen} samples are too few to tell whether the ranges still grow")
-        share, mean = sum(value > _NOTED for value in grown) / len(grown), sum(grown) / len(grown)
-        text = f"{share:.0%} of the ranges grew by over 1 % in the last quarter of the samples, by {mean:.1%} on average of all"
-        if share <= _MOST_SHARE and mean <= _MOST_MEAN:
-            return Finding("ok", "ranges", text)
-        return Finding("warning" if mean > 2 * _MOST_MEAN else "note", "ranges", f"{text}: what came last was not seen before",
-                       "add samples until the ranges settle, and let each kind of scene come early and late")
+        return growth_finding(self._before, self._ranges, self._seen)
 
 
-def _grown(before: tuple[float, float], after: tuple[float, float]) -> float:
+def growth_finding(before: Mapping[str, Range], after: Mapping[str, Range], samples: int) -> Finding:
+    """From the ranges after three quarters of the samples, and after all."""
+    if samples < 4 or not after:
+        return Finding("note", "ranges", f"{samples} samples are too few to tell whether the ranges still grow")
+    grown = [_grown(before.get(name, (0.0, 0.0)), range) for name, range in after.items()]
+    share, mean = sum(value > _NOTED for value in grown) / len(grown), sum(grown) / len(grown)
+    text = f"{share:.0%} of the ranges grew by over 1 % in the last quarter of the samples, by {mean:.1%} on average of all"
+    if share <= _MOST_SHARE and mean <= _MOST_MEAN:
+        return Finding("ok", "ranges", text)
+    return Finding("warning" if mean > 2 * _MOST_MEAN else "note", "ranges", f"{text}: what came last was not seen before",
+                   "add samples until the ranges settle, and let each kind of scene come early and late")
+
+
+def _grown(before: Range, after: Range) -> float:
     width = after[1] - after[0]
     return (width - (before[1] - before[0])) / width if width > 0 else 0.0

@@ -96,13 +96,14 @@ class _Trial:
 
     def decide(self) -> Comparison:
         everyone = [self._recipe, *self._rivals]
-        self._hear(everyone, self._order[:_AT_FIRST])
+        at_first = min(_AT_FIRST, self._budget // (2 * len(everyone)))  # with its mirror image a sample costs two runs
+        self._hear(everyone, self._order[:at_first])
         self._weigh(self._rivals)
         likeliest = sorted(self._rivals, key=lambda witness: -witness.odds)
         finalists = [witness for witness in likeliest[:2] if witness.odds > -3]
         cost = (1 + len(finalists)) * (2 if self._measure == "steadiness" else 1)
         more = max(self._budget - self._runs, 0) // cost if finalists else 0
-        self._hear([self._recipe, *finalists], self._order[_AT_FIRST : _AT_FIRST + more])
+        self._hear([self._recipe, *finalists], self._order[at_first : at_first + more])
         self._weigh(finalists)
         right = {witness.name: self._share_right(witness) for witness in everyone} if self._measure == "truth" else {}
         ranked = sorted(self._rivals, key=lambda witness: -witness.odds)

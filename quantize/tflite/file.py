@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flatbuffers
 import numpy as np
 
-import flatbuffers
 from edgeinfer.errors import UnavailableError
 from edgeinfer.model.tensor import Array
-from quantize.graph import Graph
+from quantize.graph import Graph, Node
 from quantize.grid import Grid
+from quantize.tflite.versions import version
 
 __all__ = ["File"]
 
@@ -54,6 +55,10 @@ class File:
             self._tensors[value] = self._add(name, self.graph.shapes[value], self.graph.dtypes[value], array, grid)
         return self._tensors[value]
 
+    def tensors(self, node: Node) -> list[int]:
+        """The indices of what a node reads."""
+        return [self.tensor(value) for value in node.inputs]
+
     def integers(self, values: Sequence[int] | Array) -> int:
         """A constant of int32: a shape, axes, paddings."""
         array = np.asarray(values, np.int32)
@@ -63,11 +68,13 @@ class File:
         """Any other constant."""
         return self._add("", array.shape, array.dtype.name, array, grid)
 
-    def operator(self, name: str, inputs: Sequence[int], outputs: Sequence[str], version: int, options: str = "", **fields: Any) -> None:
-        """An operator. ``options``: the table of its options, whose ``fields`` are named as in the schema."""
+    def operator(self, name: str, node: Node, inputs: Sequence[int], options: str = "", least: int = 1, **fields: Any) -> None:
+        """A node as TFLite's operator ``name``. ``options``: the table of its options, whose ``fields`` are named as in the
+        schema; ``least``: the version that they ask for."""
         schema, made = self.schema, self.schema.OperatorT()
-        made.opcodeIndex = self._codes.setdefault((name, version), len(self._codes))
-        made.inputs, made.outputs = list(inputs), [self.tensor(value) for value in outputs]
+        code = (name, version(self.graph, name, node, least))
+        made.opcodeIndex = self._codes.setdefault(code, len(self._codes))
+        made.inputs, made.outputs = list(inputs), [self.tensor(value) for value in node.outputs]
         if options:
             made.builtinOptions = getattr(schema, f"{options}T")()
             made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
@@ -78,7 +85,6 @@ class File:
 
     def data(self) -> bytes:
         """The file."""
-        import flatbuffers
         self._subgraph.outputs = [self.tensor(value) for value in self.graph.outputs]
         model = self.schema.ModelT()
         model.version, model.description = 3, b"edgeinfer quantize"

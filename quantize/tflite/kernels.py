@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-
 from quantize.graph import Graph, Node
 from quantize.grid import Quantized
 
@@ -114,5 +113,11 @@ def _gather(graph: Graph, node: Node) -> str:
     return "it reads a constant table" if graph.is_constant(node.inputs[0]) else ""
 
 
-_OBSTACLES: Mapping[str, Callable[[Graph, Node], str]] = {"Elu": _elu, "Resize": _resize, "Gather": _gather}
+def _average_pool(graph: Graph, node: Node) -> str:
+    from quantize.tflite.lower.pooling import is_exact
+    return "" if is_exact(graph, node) else "TFLite has no average that leaves this padding out"
+
+
+_OBSTACLES: Mapping[str, Callable[[Graph, Node], str]] = {
+    "Elu": _elu, "Resize": _resize, "Gather": _gather, "AveragePool": _average_pool}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from edgeinfer.errors import ModelError
 from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
 from quantize.graph.orders import NHWC
-from quantize.grid import Grid, Quantized, Stored
+from quantize.grid import Grid, Quantized
 from quantize.tflite import kernels
 from quantize.tflite.fusing import fused
 
@@ -144,10 +145,6 @@ class Lowering:
             self._held[key] = self._put(value, stored.values, stored.grid)
         return self._held[key]
 
-    def weights(self, value: str) -> Stored | Array:
-        """A constant, to be cut or turned: the stored integers where the node computes in integers, or floats."""
-        return self.quantized.constants[value] if self.integer else self.source.constants[value]
-
     # what a node writes
 
     def new(self, name: str, array: Array, grid: Grid | None = None) -> str:
@@ -183,28 +180,28 @@ class Lowering:
         return Grid.of_range(low, high, self.dtype, symmetric=self.dtype == "int16") if self.integer else None
 
     def emit(self, op: str, inputs: Sequence[str], shape: Sequence[int], /, grid: Grid | None = None, name: str = "",
-             dtype: str = "", **attributes: object) -> str:
+             dtype: str = "", **attributes: Any) -> str:
         """An operator of one output; its name. ``grid``: of the output, where it is integers."""
         dtype = dtype or (grid.dtype if grid else self.graph.dtypes[inputs[0]])
         made = self._add(name or f"{self.node.name}/{op.lower()}", shape, dtype, grid)
         self.graph.nodes.append(Node(op, list(inputs), [made], dict(attributes)))
         return made
 
-    def result(self, op: str, inputs: Sequence[str], **attributes: object) -> None:
+    def result(self, op: str, inputs: Sequence[str], **attributes: Any) -> None:
         """The operator that makes the node's only output, as the float graph has it."""
         name = self.node.name
         dtype = "" if self.source.dtypes[name] == "float32" else self.source.dtypes[name]
         self.give(name, self.emit(op, inputs, self.shape(name), self.grid_of(name), name, dtype, **attributes))
 
-    def moves(self, op: str, value: str, shape: Sequence[int], /, name: str = "", **attributes: object) -> str:
+    def moves(self, op: str, value: str, shape: Sequence[int], /, name: str = "", **attributes: Any) -> str:
         """An operator that only moves numbers: it keeps the grid."""
         return self.emit(op, [value], shape, self.grids.get(value), name or f"{value}/moved", **attributes)
 
-    def moves_with(self, op: str, inputs: Sequence[str], shape: Sequence[int], /, name: str = "", **attributes: object) -> str:
+    def moves_with(self, op: str, inputs: Sequence[str], shape: Sequence[int], /, name: str = "", **attributes: Any) -> str:
         """As ``moves``, with operands."""
         return self.emit(op, inputs, shape, self.grids.get(inputs[0]), name or f"{inputs[0]}/moved", **attributes)
 
-    def emit_parts(self, op: str, value: str, outputs: Sequence[str], /, **attributes: object) -> list[str]:
+    def emit_parts(self, op: str, value: str, outputs: Sequence[str], /, **attributes: Any) -> list[str]:
         """An operator that moves numbers into several outputs of the float graph; the names of its own."""
         made = [self._add(output, self.shape(output), self.graph.dtypes[value], self.grids.get(value)) for output in outputs]
         self.graph.nodes.append(Node(op, [value], made, dict(attributes)))

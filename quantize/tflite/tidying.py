@@ -26,7 +26,9 @@ def _without_reshapes(graph: Graph, node: Node, makers: dict[str, Node], consume
     readers = consumers.get(node.name, [])
     sides = (*graph.shapes[node.inputs[0]][:-1], graph.shapes[node.name][-1])
     integers = graph.dtypes[node.inputs[0]] != "float32"  # tflite-runtime 2.14 takes sides before the last for one: wrong rows
-    if integers or len(readers) != 1 or readers[0].op != "Reshape" or node.name in graph.outputs or graph.shapes[readers[0].name] != sides:
+    if integers or len(readers) != 1 or readers[0].op != "Reshape" or graph.shapes[readers[0].name] != sides:
+        return
+    if node.name in graph.outputs:
         return
     graph.nodes.remove(readers[0])
     node.outputs = list(readers[0].outputs)

@@ -6,8 +6,7 @@ not know, so no file asks for more than it needs; all of these are known to tfli
 
 from __future__ import annotations
 
-from quantize.graph import Node
-from quantize.tflite.file import File
+from quantize.graph import Graph, Node
 
 __all__ = ["version"]
 
@@ -27,12 +26,11 @@ _VERSIONS: dict[str, tuple[int, int, int]] = {
 _OVER_4D = {"MAXIMUM": 3, "MINIMUM": 3, "SUB": 3, "DIV": 2, "TRANSPOSE": 4, "SLICE": 5, "STRIDED_SLICE": 4, "PAD": 4, "PADV2": 4}
 
 
-def version(file: File, name: str, node: Node, place: int = 0, least: int = 1) -> int:
-    """The version of TFLite's operator ``name`` for a node. ``place``: the input that decides; ``least``: what its options
-    ask for."""
-    dtype = file.graph.dtypes[node.inputs[place]]
+def version(graph: Graph, name: str, node: Node, least: int = 1) -> int:
+    """The version of TFLite's operator ``name`` for a node; ``least``: what its options ask for. The input of most sides
+    decides."""
+    values = [value for value in node.inputs if value]
+    dtype, rank = graph.dtypes[values[0]], max(len(graph.shapes[value]) for value in values)
     floats, int8, int16 = _VERSIONS.get(name, (1, 1, 1))
     found = {"int8": int8, "int16": int16}.get(dtype, floats)
-    if len(file.graph.shapes[node.inputs[place]]) > 4:
-        found = max(found, _OVER_4D.get(name, 1))
-    return max(found, least)
+    return max(found, least, _OVER_4D.get(name, 1) if rank > 4 else 1, 6 if name == "TRANSPOSE" and rank > 5 else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from quantize.graph import Graph
 from quantize.graph.transposes import settle
@@ -19,6 +19,7 @@ __all__ = ["Converted", "write_float", "write_int8"]
 
 Perm = tuple[int, ...]
 Io = Literal["int8", "uint8", "float32"]
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,12 @@ def _name_outputs(graph: Graph, grids: dict[str, Grid], wanted: list[str]) -> No
             node.inputs = [names.get(value, value) for value in node.inputs]
             node.outputs = [names.get(value, value) for value in node.outputs]
         graph.outputs = [names.get(value, value) for value in graph.outputs]
-        for facts in (graph.shapes, graph.dtypes, graph.constants, grids):
-            for old, new in names.items():
-                if old in facts and old != new:
-                    facts[new] = facts.pop(old)  # type: ignore[attr-defined]  # four dicts of different values
+        for old, new in names.items():
+            _rename(graph.shapes, old, new)
+            _rename(graph.dtypes, old, new)
+            _rename(grids, old, new)
+
+
+def _rename(facts: dict[str, Fact], old: str, new: str) -> None:
+    if old in facts and old != new:
+        facts[new] = facts.pop(old)

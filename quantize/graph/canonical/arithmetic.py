@@ -90,19 +90,6 @@ def _swish(rewrite: Rewrite, node: Node) -> None:
     rewrite.emit("Mul", [x, gate], node.name)
 
 
-def _softplus(rewrite: Rewrite, node: Node) -> None:
-    _log_of_one_plus_exp(rewrite, node.inputs[0], node.name)
-
-
-def _log_of_one_plus_exp(rewrite: Rewrite, x: str, output: str) -> None:
-    """log(1 + e^x) as relu(x) + log(1 + e^-|x|), which does not overflow."""
-    shape, one = rewrite.shape(x), rewrite.constant("one", np.float32(1))
-    size = rewrite.make("Abs", [x], "abs", shape)
-    power = rewrite.make("Exp", [rewrite.make("Neg", [size], "neg", shape)], "exp", shape)
-    more = rewrite.make("Log", [rewrite.make("Add", [power, one], "sum", shape)], "log", shape)
-    rewrite.emit("Add", [rewrite.make("Relu", [x], "relu", shape), more], output)
-
-
 def _softsign(rewrite: Rewrite, node: Node) -> None:
     x, shape, one = node.inputs[0], rewrite.shape(node.inputs[0]), rewrite.constant("one", np.float32(1))
     size = rewrite.make("Abs", [x], "abs", shape)
@@ -125,8 +112,7 @@ def _scaled_elu(rewrite: Rewrite, node: Node) -> None:
 
 def _mish(rewrite: Rewrite, node: Node) -> None:
     x, shape = node.inputs[0], rewrite.shape(node.inputs[0])
-    inner = rewrite.value("softplus", shape)
-    _log_of_one_plus_exp(rewrite, x, inner)
+    inner = rewrite.make("Softplus", [x], "softplus", shape)
     gate = rewrite.make("Tanh", [inner], "tanh", shape)
     rewrite.emit("Mul", [x, gate], node.name)
 
@@ -148,6 +134,6 @@ def _softmax(rewrite: Rewrite, node: Node) -> None:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_DEFAULTS, _with_defaults), **dict.fromkeys(_NEUTRAL, _two),
     **dict.fromkeys(("Min", "Max", "Sum", "Mean"), _several),
-    "Clip": _clip, "Swish": _swish, "Mish": _mish, "Softplus": _softplus, "Softsign": _softsign,
+    "Clip": _clip, "Swish": _swish, "Mish": _mish, "Softsign": _softsign,
     "Selu": _scaled_elu, "Celu": _scaled_elu, "Softmax": _softmax, "LogSoftmax": _softmax, "Hardmax": _softmax,
 }

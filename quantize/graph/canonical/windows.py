@@ -15,11 +15,14 @@ __all__ = ["RULES"]
 def _conv(rewrite: Rewrite, node: Node) -> None:
     x, w = node.inputs[:2]
     shape, weights = rewrite.shape(x), rewrite.shape(w)
-    rank = len(shape) - 2
+    rank, group = len(shape) - 2, int(node.attributes.get("group", 1))
+    if len(shape) != len(weights) or shape[1] != weights[1] * group or weights[0] % group:
+        rewrite.refuse(node, f"an input of {weights[1] * group} channels for weights of the sides {weights}",
+                       f"one of the sides {shape}", "check --shape if you gave it: channels come second")
     strides, dilations = _list(node, "strides", rank), _list(node, "dilations", rank)
     pads = _pads(node, shape[2:], weights[2:], strides, dilations)
     rewrite.emit("Conv", [x, w, _bias(rewrite, node, weights[0])], node.outputs, strides=strides, pads=pads,
-                 dilations=dilations, group=int(node.attributes.get("group", 1)))
+                 dilations=dilations, group=group)
 
 
 def _conv_transpose(rewrite: Rewrite, node: Node) -> None:

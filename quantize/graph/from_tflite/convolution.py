@@ -106,15 +106,43 @@ def _deconvolve(t: Translation, op: Operator, x: int, weights: Array, bias: int,
 
 
 def _pool(t: Translation, op: Operator) -> None:
-    value = t.picture(op.inputs[0])
-    batch, channels, *inputs = t.graph.shapes[value]
+    value, more = t.value(op.inputs[0]), [0, 0, 0, 0]
     kernel, strides = [op.option("filterHeight"), op.option("filterWidth")], [op.option("strideH"), op.option("strideW")]
-    sides, pads = _sides(t, inputs, kernel, strides, [1, 1], op.option("padding"))
+    if op.name == "MAX_POOL_2D":
+        value, more = _before_pad(t, value, kernel)
+    value = t.as_picture(value)
+    batch, channels, height, width = t.graph.shapes[value]
+    sides, pads = _sides(t, (height + more[0] + more[2], width + more[1] + more[3]), kernel, strides, [1, 1],
+                         op.option("padding"))
+    pads = [one + other for one, other in zip(pads, more, strict=True)]
     kind: tuple[str, dict[str, Any]] = (("MaxPool", {"dilations": [1, 1]}) if op.name == "MAX_POOL_2D"
                                         else ("AveragePool", {"count_include_pad": 0}))
     t.hold_picture(op.outputs[0], t.emit_fused(
         kind[0], [value], (batch, channels, *sides), t.names[op.outputs[0]], op.option("fusedActivationFunction"),
         kernel_shape=kernel, strides=strides, pads=pads, **kind[1]))
+
+
+def _before_pad(t: Translation, value: str, kernel: Sequence[int]) -> tuple[str, list[int]]:
+    """A value before a Pad that cannot win, and its [top, left, bottom, right]: what other converters write before a MaxPool
+    that pads. As a tensor of its own, numbers like -3e38 would be part of its range."""
+    maker = t.graph.producer(value)
+    if maker is None or maker.op != "Pad" or maker.attributes["mode"] != "constant":
+        return value, [0, 0, 0, 0]
+    (first, top, left, channel), (last, bottom, right, end) = maker.attributes["pads"][:4], maker.attributes["pads"][4:]
+    beyond = max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]  # a window of nothing but padding
+    if maker.attributes["value"] > _least(t, maker.inputs[0]) or any((first, channel, last, end)) or beyond:
+        return value, [0, 0, 0, 0]
+    return maker.inputs[0], [top, left, bottom, right]
+
+
+def _least(t: Translation, value: str) -> float:
+    """What a value is never below, as far as it can be told."""
+    maker = t.graph.producer(value)
+    if maker is not None and maker.op == "Transpose":
+        maker = t.graph.producer(maker.inputs[0])
+    if maker is None or maker.op not in ("Relu", "Clip"):
+        return -1e30
+    return 0.0 if maker.op == "Relu" else max(float(maker.attributes["min"]), -1e30)
 
 
 def _resize(t: Translation, op: Operator) -> None:

@@ -90,7 +90,10 @@ class Translation:
 
     def picture(self, index: int) -> str:
         """The name of a tensor of four sides as NCHW."""
-        value = self.value(index)
+        return self.as_picture(self.value(index))
+
+    def as_picture(self, value: str) -> str:
+        """The name of a value of four sides as NCHW."""
         if len(self.graph.shapes[value]) != 4:
             raise self.misfit("an input of four sides", list(self.graph.shapes[value]))
         if value not in self._pictures:

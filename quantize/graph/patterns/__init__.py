@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from quantize.graph import Graph
 from quantize.graph.patterns.activations import recognise_activations
+from quantize.graph.patterns.expansions import expand
 from quantize.graph.patterns.movements import merge_movements
 from quantize.graph.patterns.normalizations import recognise_normalizations
-from quantize.graph.patterns.powers import expand_powers
 
 __all__ = ["recognise"]
 
@@ -19,7 +19,7 @@ def recognise(graph: Graph) -> Graph:
     """Recognise what can be recognised, in place."""
     recognise_normalizations(graph)
     recognise_activations(graph)
-    expand_powers(graph)
+    expand(graph)
     merge_movements(graph)
     graph.remove_unused()
     return graph

@@ -32,9 +32,11 @@ _COMPUTE: Mapping[str, Callable[..., Array]] = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Pow": np.power, "Min": np.minimum,
     "Max": np.maximum, "Erf": _ERF, "Tanh": np.tanh, "Exp": np.exp, "Neg": np.negative, "Reciprocal": lambda a: 1 / a,
     "Sqrt": np.sqrt, "Abs": np.abs, "Sigmoid": lambda a: 1 / (1 + np.exp(-a)), "Relu": lambda a: np.maximum(a, 0),
-    "Clip": _clip, "HardSigmoid": lambda a, alpha, beta: _clip(alpha * a + beta, 0, 1),
+    "Greater": np.greater, "Less": np.less, "GreaterOrEqual": np.greater_equal, "LessOrEqual": np.less_equal,
+    "Where": np.where, "Log": np.log, "Softplus": lambda a: np.logaddexp(a, 0), "Clip": _clip,
+    "HardSigmoid": lambda a, alpha, beta: _clip(alpha * a + beta, 0, 1),
 }
-_MARKS = frozenset({"Erf", "Tanh", "Exp", "Clip", "HardSigmoid", "Relu", "Max", "Min"})  # no known function is without one
+_MARKS = frozenset({"Where", "Erf", "Tanh", "Exp", "Clip", "HardSigmoid", "Relu", "Max", "Min"})  # no known function is without one
 _KNOWN: list[tuple[str, dict[str, Any], Array]] = []
 
 
@@ -51,12 +53,14 @@ def _known() -> list[tuple[str, dict[str, Any], Array]]:
             ("HardSigmoid", {"alpha": 0.2, "beta": 0.5}, _clip(0.2 * x + 0.5, 0, 1)),
             ("Sigmoid", {}, 1 / (1 + np.exp(-x))),
             ("Relu", {}, np.maximum(x, 0)),
+            ("Softplus", {}, np.logaddexp(x, 0)),
+            ("Elu", {"alpha": 1.0}, np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
         ])
     return _KNOWN
 
 
 def recognise_activations(graph: Graph) -> None:
-    """Put Gelu, HardSwish, HardSigmoid, Sigmoid, LeakyRelu and Clip in the place of their parts."""
+    """Put the known functions, LeakyRelu and Clip in the place of their parts."""
     order = {node.name: place for place, node in enumerate(graph.nodes)}
     producers = graph.producers()
     for node in graph.nodes:
@@ -86,7 +90,7 @@ def _recognise(graph: Graph, end: Node, producers: Mapping[str, Node], order: Ma
 
 def _arithmetic(graph: Graph, node: Node) -> bool:
     """On single numbers, every constant a scalar, nothing broadcast."""
-    if node.op not in _COMPUTE or graph.dtypes[node.name] != "float32":
+    if node.op not in _COMPUTE or graph.dtypes[node.name] not in ("float32", "bool"):
         return False
     return all(graph.constants[value].size == 1 if graph.is_constant(value) else True for value in node.inputs)
 

@@ -112,7 +112,8 @@ def _elu(lowering: Lowering, node: Node) -> None:
     x, shape = lowering.take(node.inputs[0]), lowering.shape(node.name)
     zero = lowering.number(0.0, "zero")
     under = lowering.emit("Exp", [lowering.emit("Min", [x, zero], shape)], shape)
-    less = lowering.emit("Mul", [lowering.emit("Sub", [under, lowering.number(1.0, "one")], shape), lowering.number(alpha, "alpha")], shape)
+    less = lowering.emit("Sub", [under, lowering.number(1.0, "one")], shape)
+    less = lowering.emit("Mul", [less, lowering.number(alpha, "alpha")], shape)
     lowering.result("Add", [lowering.emit("Clip", [x], shape, min=0.0, max=np.inf), less])
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from quantize.graph import Node
 from quantize.grid import Grid
-from quantize.tflite.lower.activation import clamp, implied
-from quantize.tflite.lower.windows import FUSED
+from quantize.tflite.lower.activation import clamp
+from quantize.tflite.lower.windows import OPEN, clamped
 from quantize.tflite.lowering import Lowering
 
 __all__ = ["LOWER"]
@@ -18,13 +16,13 @@ __all__ = ["LOWER"]
 def _pair(lowering: Lowering, node: Node) -> None:
     """Add, Sub, Mul, Div, with the Relu or Clip after them."""
     inputs = [lowering.take(value) for value in node.inputs]
-    low, high = node.attributes.get("clamp", (-np.inf, np.inf))
     grid = lowering.grid_of(node.name)
-    if (low, high) in FUSED or implied(low, high, grid) == (-np.inf, np.inf):
-        lowering.result(node.op, inputs, activation=FUSED.get((low, high), "NONE"))
+    activation, left = clamped(node, grid)
+    if left == OPEN:
+        lowering.result(node.op, inputs, activation=activation)
         return
-    made = lowering.emit(node.op, inputs, lowering.shape(node.name), grid, activation="NONE")
-    lowering.give(node.name, clamp(lowering, made, low, high, node.name))
+    made = lowering.emit(node.op, inputs, lowering.shape(node.name), grid)
+    lowering.give(node.name, clamp(lowering, made, *left, node.name))
 
 
 def _same_grids(lowering: Lowering, node: Node) -> None:
@@ -68,8 +66,8 @@ def _reciprocal(lowering: Lowering, node: Node) -> None:
 
 def _cast(lowering: Lowering, node: Node) -> None:
     x = lowering.take(node.inputs[0])
-    lowering.give(node.name, lowering.emit("Cast", [x], lowering.shape(node.name), None, node.name, lowering.source.dtypes[node.name],
-                                           to=node.attributes["to"]))
+    dtype = lowering.source.dtypes[node.name]
+    lowering.give(node.name, lowering.emit("Cast", [x], lowering.shape(node.name), None, node.name, dtype, to=dtype))
 
 
 LOWER: dict[str, Callable[[Lowering, Node], None]] = {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from edgeinfer.model.tensor import Array
 from quantize.graph import Node
-from quantize.grid import Grid, Stored
+from quantize.grid import Grid
 from quantize.tflite.lower.activation import clamp
-from quantize.tflite.lower.windows import clamped, is_same, pad_sides, two
+from quantize.tflite.lower.windows import OPEN, Window, clamped, pad_sides
 from quantize.tflite.lowering import Lowering
 
 __all__ = ["LOWER", "bias_of", "weights_of"]
@@ -24,54 +24,32 @@ def _conv(lowering: Lowering, node: Node) -> None:
         raise lowering.refuse("a convolution in one or two dimensions", f"{weights.ndim - 2}",
                               "quantize to ONNX instead (--format onnx)")
     rank, group = weights.ndim, node.attributes["group"]
+    window = Window.of(lowering.source, node, weights.shape[2:])
     x = lowering.nhwc(lowering.take(node.inputs[0]))
-    strides, dilations = two(node.attributes["strides"], rank, 1), two(node.attributes["dilations"], rank, 1)
-    kernel, half = two(weights.shape[2:], rank, 1), rank - 2
-    pads = [*two(node.attributes["pads"][:half], rank, 0), *two(node.attributes["pads"][half:], rank, 0)]
-    out = two(lowering.shape(node.name)[2:], rank, 1)
-    padding = "VALID"
-    if any(pads):
-        if is_same(lowering.graph.shapes[x][1:3], out, kernel, strides, dilations, pads):
-            padding = "SAME"
-        else:
-            x = pad_sides(lowering, x, pads)
-    options = {"padding": padding, "strides": strides, "dilations": dilations}
-    shape = (lowering.shape(node.name)[0], *out, weights.shape[0])
-    made = _split(lowering, node, x, shape, options) if group > 1 and weights.shape[1] > 1 else _whole(lowering, node, x, shape, options)
+    if not window.same:
+        x = pad_sides(lowering, x, window.pads)
+    depthwise = group > 1 and weights.shape[1] == 1  # of several channels each, groups are CONV_2D's since version 6
+    w, grid = weights_of(lowering, node.inputs[1], (1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
+    inputs = [x, w, bias_of(lowering, node.inputs[2], x, grid)]
+    made = _clamped(lowering, node, "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", inputs,
+                    (lowering.shape(node.name)[0], *window.out, weights.shape[0]), strides=window.strides,
+                    dilations=window.dilations, padding="SAME" if window.padded and window.same else "VALID")
     lowering.give(node.name, lowering.nchw(made, rank))
 
 
-def _whole(lowering: Lowering, node: Node, x: str, shape: Sequence[int], options: dict[str, object]) -> str:
-    depthwise = node.attributes["group"] > 1
-    perm = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
-    w, grid = weights_of(lowering, node.inputs[1], perm)
-    b = bias_of(lowering, node.inputs[2], x, grid)
-    op = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    return _clamped(lowering, node, op, [x, w, b], shape, options)
-
-
-def _split(lowering: Lowering, node: Node, x: str, shape: Sequence[int], options: dict[str, object]) -> str:
-    """Groups of several channels each: CONV_2D takes them since version 6, with weights of fewer channels than the input has."""
-    w, grid = weights_of(lowering, node.inputs[1], (0, 2, 3, 1))
-    b = bias_of(lowering, node.inputs[2], x, grid)
-    return _clamped(lowering, node, "CONV_2D", [x, w, b], shape, options)
-
-
-def _clamped(lowering: Lowering, node: Node, op: str, inputs: list[str], shape: Sequence[int], options: dict[str, object]) -> str:
+def _clamped(lowering: Lowering, node: Node, op: str, inputs: list[str], shape: Sequence[int], **options: Any) -> str:
+    """The operator, and after it what its own activation cannot clamp."""
     grid = lowering.grid_of(node.name)
-    low, high = node.attributes.get("clamp", (-np.inf, np.inf))
-    activation, left = clamped(lowering, low, high, grid)
-    open_end = left == (-np.inf, np.inf)
+    activation, left = clamped(node, grid)
+    open_end = left == OPEN
     made = lowering.emit(op, inputs, shape, grid, node.name if open_end else "", activation=activation, **options)
     return made if open_end else clamp(lowering, made, *left, name=node.name)
 
 
-def weights_of(lowering: Lowering, value: str, perm: Sequence[int], cut: Callable[[Array], Array] = lambda array: array) -> tuple[str, Grid | None]:
-    """Weights with their sides moved, 1-D kernels as a row; ``cut`` picks what is wanted of them before. The name, and the grid
-    before the sides were moved."""
-    found = lowering.weights(value)
-    stored = found if isinstance(found, Stored) else None
-    array = cut(stored.values if stored else found)  # type: ignore[arg-type]  # an array where it is not stored
+def weights_of(lowering: Lowering, value: str, perm: Sequence[int]) -> tuple[str, Grid | None]:
+    """Weights with their sides moved, 1-D kernels as a row. The name, and the grid before the sides were moved."""
+    stored = lowering.quantized.constants[value] if lowering.integer else None
+    array = lowering.source.constants[value] if stored is None else stored.values
     if array.ndim == 3:
         array = array[:, :, None, :]
     array = np.ascontiguousarray(array.transpose(perm))

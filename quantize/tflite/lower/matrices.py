@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from quantize.graph import Node
 from quantize.tflite.lower.activation import clamp
 from quantize.tflite.lower.convolution import bias_of, weights_of
-from quantize.tflite.lower.windows import clamped
+from quantize.tflite.lower.windows import OPEN, clamped
 from quantize.tflite.lowering import Lowering
 
 __all__ = ["LOWER"]
 
 
 def _gemm(lowering: Lowering, node: Node) -> None:
-    """FULLY_CONNECTED. Before LiteRT 2 that has one scale for all its integer weights, so a scale for each output, or 16 bits
-    beside them, is written as a convolution of one pixel (in ``point_convolutions``, once the layout is settled)."""
+    """FULLY_CONNECTED. Integer weights may have a scale for each output: tflite-runtime 2.14 knows that, too."""
     weights = lowering.constant(node.inputs[1])
     if weights is None:
         raise lowering.refuse("weights that are constant", "computed weights", "fold them into the model before it is exported")
@@ -25,8 +22,8 @@ def _gemm(lowering: Lowering, node: Node) -> None:
     w, grid = weights_of(lowering, node.inputs[1], (0, 1))
     b = bias_of(lowering, node.inputs[2], x, grid)
     out = lowering.grid_of(node.name)
-    activation, left = clamped(lowering, *node.attributes.get("clamp", (-np.inf, np.inf)), out)
-    open_end = left == (-np.inf, np.inf)
+    activation, left = clamped(node, out)
+    open_end = left == OPEN
     made = lowering.emit("Gemm", [x, w, b], lowering.shape(node.name), out, node.name if open_end else "", activation=activation)
     lowering.give(node.name, made if open_end else clamp(lowering, made, *left, name=node.name))
 

@@ -68,8 +68,10 @@ def _split(lowering: Lowering, node: Node) -> None:
         made = lowering.emit_parts("Split", x, node.outputs, axis=axis, split=list(sizes))
     else:
         ends = np.cumsum(sizes).tolist()
-        made = [lowering.moves("Slice", x, lowering.shape(output), output, axes=[axis], starts=[end - size], ends=[end], steps=[1])
-                for output, size, end in zip(node.outputs, sizes, ends, strict=True)]
+        made = []
+        for output, size, end in zip(node.outputs, sizes, ends, strict=True):
+            cut = {"axes": [axis], "starts": [end - size], "ends": [end], "steps": [1]}
+            made.append(lowering.moves("Slice", x, lowering.shape(output), output, **cut))
     for output, name in zip(node.outputs, made, strict=True):
         lowering.give(output, name)
 
@@ -84,7 +86,8 @@ def _gather(lowering: Lowering, node: Node) -> None:
     places = np.where(indices < 0, indices + before[axis], indices).astype(np.int32).ravel()
     if not np.array_equal(places, np.arange(before[axis])):
         flat = (*before[:axis], len(places), *before[axis + 1:])
-        x = lowering.moves_with("Gather", [x, lowering.new("indices", places)], flat, node.name if flat == after else "", axis=axis)
+        name = node.name if flat == after else ""
+        x = lowering.moves_with("Gather", [x, lowering.new("indices", places)], flat, name, axis=axis)
     lowering.give(node.name, x if lowering.graph.shapes[x] == after else lowering.reshaped(x, after))
 
 

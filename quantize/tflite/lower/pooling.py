@@ -6,45 +6,49 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from quantize.graph import Node
-from quantize.tflite.lower.windows import is_same, pad_sides, two
+from quantize.graph import Graph, Node
+from quantize.tflite.lower.windows import Window, pad_sides
 from quantize.tflite.lowering import Lowering
 
-__all__ = ["LOWER"]
+__all__ = ["LOWER", "is_exact"]
 
 _LOWEST = float(np.finfo(np.float32).min)
 
 
+def is_exact(graph: Graph, node: Node) -> bool:
+    """Whether an average is one operator of TFLite, so that integers are rounded once."""
+    window = Window.of(graph, node, node.attributes["kernel_shape"])
+    return not window.padded or bool(node.attributes["count_include_pad"]) or window.same
+
+
 def _pool(lowering: Lowering, node: Node) -> None:
     rank = len(lowering.shape(node.name))
-    if rank not in (3, 4):
-        raise lowering.refuse("a pool in one or two dimensions", str(rank - 2), "quantize to ONNX instead (--format onnx)")
-    if max(node.attributes.get("dilations", [1])) > 1:
-        raise lowering.refuse("a pool without dilations", str(node.attributes["dilations"]), "quantize to ONNX instead (--format onnx)")
-    half, values = rank - 2, node.attributes
-    kernel, strides = two(values["kernel_shape"], rank, 1), two(values["strides"], rank, 1)
-    pads = [*two(values["pads"][:half], rank, 0), *two(values["pads"][half:], rank, 0)]
-    out = two(lowering.shape(node.name)[2:], rank, 1)
-    x = lowering.nhwc(lowering.take(node.inputs[0]))
-    same = is_same(lowering.graph.shapes[x][1:3], out, kernel, strides, [1, 1], pads)
-    if node.op == "AveragePool" and not any(pads) and list(lowering.graph.shapes[x][1:3]) == kernel:
-        mean = lowering.emit("ReduceMean", [x], (lowering.graph.shapes[x][0], 1, 1, lowering.graph.shapes[x][3]), lowering.grid_of(node.name), node.name, axes=[1, 2], keepdims=1)
+    if rank not in (3, 4) or max(node.attributes.get("dilations", [1])) > 1:
+        raise lowering.refuse("a pool in one or two dimensions, without dilations", f"{rank - 2} dimensions, "
+                              f"dilations {node.attributes.get('dilations', [1])}", "quantize to ONNX instead (--format onnx)")
+    window = Window.of(lowering.source, node, node.attributes["kernel_shape"])
+    x, padded = lowering.nhwc(lowering.take(node.inputs[0])), window.padded
+    if node.op == "MaxPool":
+        same = padded and window.same
+        x = x if same else _padded_low(lowering, node, x, window.pads)
+        _finish(lowering, node, "MAX_POOL_2D", x, window, "SAME" if same else "VALID")
+    elif not padded and window.kernel == window.sides:
+        batch, _, _, channels = lowering.graph.shapes[x]
+        mean = lowering.emit("ReduceMean", [x], (batch, 1, 1, channels), lowering.grid_of(node.name), node.name,
+                             axes=[1, 2], keepdims=1)
         lowering.give(node.name, lowering.nchw(mean, rank))
-    elif node.op == "MaxPool":
-        padding, x = ("SAME", x) if same and any(pads) else ("VALID", _padded_low(lowering, node, x, pads))
-        _finish(lowering, node, "MAX_POOL_2D", x, out, kernel, strides, padding)
-    elif not any(pads) or not values["count_include_pad"] and same:
-        _finish(lowering, node, "AVERAGE_POOL_2D", x, out, kernel, strides, "SAME" if any(pads) else "VALID")
-    elif values["count_include_pad"]:
-        _finish(lowering, node, "AVERAGE_POOL_2D", pad_sides(lowering, x, pads), out, kernel, strides, "VALID")
+    elif not padded or (not node.attributes["count_include_pad"] and window.same):
+        _finish(lowering, node, "AVERAGE_POOL_2D", x, window, "SAME" if padded else "VALID")
+    elif node.attributes["count_include_pad"]:
+        _finish(lowering, node, "AVERAGE_POOL_2D", pad_sides(lowering, x, window.pads), window, "VALID")
     else:
-        _average_without_pads(lowering, node, x, out, kernel, strides, pads)
+        _average_without_pads(lowering, node, x, window)
 
 
-def _finish(lowering: Lowering, node: Node, op: str, x: str, out: Sequence[int], kernel: Sequence[int], strides: Sequence[int],
-            padding: str) -> None:
+def _finish(lowering: Lowering, node: Node, op: str, x: str, window: Window, padding: str) -> None:
     batch, _, _, channels = lowering.graph.shapes[x]
-    made = lowering.moves(op, x, (batch, *out, channels), node.name, kernel=kernel, strides=strides, padding=padding)
+    made = lowering.moves(op, x, (batch, *window.out, channels), node.name, kernel=window.kernel, strides=window.strides,
+                          padding=padding)
     lowering.give(node.name, lowering.nchw(made, len(lowering.shape(node.name))))
 
 
@@ -62,20 +66,18 @@ def _is_positive(lowering: Lowering, node: Node, x: str) -> bool:
     if maker is None:
         return False
     low = maker.attributes.get("clamp", (-1.0,))[0]
-    return maker.op in ("Relu", "Sigmoid") or low >= 0 or maker.op == "Clip" and maker.attributes["min"] >= 0
+    return maker.op in ("Relu", "Sigmoid") or low >= 0 or (maker.op == "Clip" and maker.attributes["min"] >= 0)
 
 
-def _average_without_pads(lowering: Lowering, node: Node, x: str, out: Sequence[int], kernel: Sequence[int],
-                          strides: Sequence[int], pads: Sequence[int]) -> None:
+def _average_without_pads(lowering: Lowering, node: Node, x: str, window: Window) -> None:
     """Averages over padding too, times how many were counted by how many there were."""
-    _, height, width, channels = lowering.graph.shapes[x]
-    counts = [_counts(side, many, taps, step, before) for side, many, taps, step, before in
-              zip((height, width), out, kernel, strides, pads[:2], strict=True)]
-    factor = (kernel[0] * kernel[1] / np.outer(*counts)).astype(np.float32)[None, :, :, None]
-    shape = (lowering.graph.shapes[x][0], *out, channels)
-    padded = pad_sides(lowering, x, pads)
-    pooled = lowering.moves("AVERAGE_POOL_2D", padded, shape, kernel=kernel, strides=strides, padding="VALID")
-    made = lowering.emit("Mul", [pooled, lowering.operand(factor)], shape, lowering.grid_of(node.name), node.name, activation="NONE")
+    batch, _, _, channels = lowering.graph.shapes[x]
+    counts = [_counts(*each) for each in zip(window.sides, window.out, window.kernel, window.strides, window.pads[:2], strict=True)]
+    factor = (window.kernel[0] * window.kernel[1] / np.outer(counts[0], counts[1])).astype(np.float32)[None, :, :, None]
+    shape = (batch, *window.out, channels)
+    padded = pad_sides(lowering, x, window.pads)
+    pooled = lowering.moves("AVERAGE_POOL_2D", padded, shape, kernel=window.kernel, strides=window.strides, padding="VALID")
+    made = lowering.emit("Mul", [pooled, lowering.operand(factor)], shape, lowering.grid_of(node.name), node.name)
     lowering.give(node.name, lowering.nchw(made, len(lowering.shape(node.name))))
 
 
@@ -94,7 +96,8 @@ def _global(lowering: Lowering, node: Node) -> None:
         lowering.result(op, [lowering.take(node.inputs[0])], axes=list(range(2, len(shape))), keepdims=1)
         return
     x = lowering.nhwc(lowering.take(node.inputs[0]))
-    _finish(lowering, node, "MAX_POOL_2D", x, [1, 1], lowering.graph.shapes[x][1:3], [1, 1], "VALID")
+    sides = list(lowering.graph.shapes[x][1:3])
+    _finish(lowering, node, "MAX_POOL_2D", x, Window(sides, [1, 1], [1, 1], [0] * 4, sides, [1, 1]), "VALID")
 
 
 LOWER: dict[str, Callable[[Lowering, Node], None]] = {

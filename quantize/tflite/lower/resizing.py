@@ -30,7 +30,8 @@ def is_exact(graph: Graph, node: Node) -> bool:
 
 def _resize(lowering: Lowering, node: Node) -> None:
     if node.attributes.get("antialias"):
-        raise lowering.refuse("a Resize without antialiasing", "antialias=1", "export the model without it, or resize outside the model")
+        raise lowering.refuse("a Resize without antialiasing", "antialias=1",
+                              "export the model without it, or resize outside the model")
     x, flags = lowering.take(node.inputs[0]), _flags(lowering.source, node)
     if flags is None:
         lowering.give(node.name, _by_taps(lowering, node, x))
@@ -130,7 +131,7 @@ def _by_taps(lowering: Lowering, node: Node, x: str) -> str:
     shape, sizes = list(lowering.shape(node.inputs[0])), lowering.shape(node.name)
     for axis, size in enumerate(sizes):
         taps = taps_of(node, axis, shape[axis], size)
-        if len(taps) == 1 and np.array_equal(taps[0][0], np.arange(shape[axis])) or size == shape[axis] and _is_identity(taps):
+        if (len(taps) == 1 and np.array_equal(taps[0][0], np.arange(shape[axis]))) or (size == shape[axis] and _is_identity(taps)):
             continue
         shape[axis] = size
         x = _gathered(lowering, x, taps, shape, axis)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeinfer.model.tensor import Array
 from quantize.graph import Node
-from quantize.grid import Grid, Stored
+from quantize.grid import Grid
 from quantize.tflite.lower.activation import clamp
 from quantize.tflite.lower.convolution import bias_of
 from quantize.tflite.lower.windows import two
@@ -28,7 +28,8 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
     x = lowering.nhwc(lowering.take(node.inputs[0]))
     strides = two(values["strides"], rank, 1)
     before = two(values["pads"][:half], rank, 0)
-    kernel = [(taps - 1) * gap + 1 for taps, gap in zip(two(weights.shape[2:], rank, 1), two(values["dilations"], rank, 1), strict=True)]
+    gaps = two(values["dilations"], rank, 1)
+    kernel = [(taps - 1) * gap + 1 for taps, gap in zip(two(weights.shape[2:], rank, 1), gaps, strict=True)]
     out = two(lowering.shape(node.name)[2:], rank, 1)
     parts = [x] if group == 1 else _parts(lowering, x, group)
     made = [_one(lowering, node, part, number, kernel, strides, before, out) for number, part in enumerate(parts)]
@@ -43,8 +44,8 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
 def _parts(lowering: Lowering, x: str, group: int) -> list[str]:
     batch, height, width, channels = lowering.graph.shapes[x]
     size = channels // group
-    return [lowering.moves("Slice", x, (batch, height, width, size), axes=[3], starts=[size * number], ends=[size * (number + 1)], steps=[1])
-            for number in range(group)]
+    return [lowering.moves("Slice", x, (batch, height, width, size), axes=[3], starts=[first], ends=[first + size], steps=[1])
+            for first in range(0, channels, size)]
 
 
 def _one(lowering: Lowering, node: Node, x: str, number: int, kernel: Sequence[int], strides: Sequence[int], before: Sequence[int],
@@ -53,14 +54,14 @@ def _one(lowering: Lowering, node: Node, x: str, number: int, kernel: Sequence[i
     w, grid = _weights(lowering, node, number, channels, kernel)
     outputs = lowering.graph.shapes[w][0]
     b = _bias(lowering, node, x, grid, number, outputs)
-    options = {"strides": list(strides), "activation": "NONE"}
+    strides = list(strides)
     result = lowering.grid_of(node.name)
     full = [(side - 1) * step + taps for side, step, taps in zip((height, width), strides, kernel, strict=True)]
     if all(skip == max(all_ - wanted, 0) // 2 and -(-wanted // step) == side for all_, wanted, skip, step, side in
            zip(full, out, before, strides, (height, width), strict=True)):
-        return lowering.emit("TRANSPOSE_CONV", [x, w, b], (batch, *out, outputs), result, padding="SAME", **options)
+        return lowering.emit("TRANSPOSE_CONV", [x, w, b], (batch, *out, outputs), result, padding="SAME", strides=strides)
     reach = [max(all_, skip + wanted) for all_, skip, wanted in zip(full, before, out, strict=True)]
-    made = lowering.emit("TRANSPOSE_CONV", [x, w, b], (batch, *reach, outputs), result, padding="VALID", **options)
+    made = lowering.emit("TRANSPOSE_CONV", [x, w, b], (batch, *reach, outputs), result, padding="VALID", strides=strides)
     if reach == list(out):
         return made
     ends = [skip + wanted for skip, wanted in zip(before, out, strict=True)]
@@ -69,9 +70,8 @@ def _one(lowering: Lowering, node: Node, x: str, number: int, kernel: Sequence[i
 
 def _weights(lowering: Lowering, node: Node, number: int, channels: int, kernel: Sequence[int]) -> tuple[str, Grid | None]:
     """(in, out, h, w) of one group as (out, h, w, in), with zeros between taps that are dilated."""
-    found = lowering.weights(node.inputs[1])
-    stored = found if isinstance(found, Stored) else None
-    array: Array = stored.values if stored else found  # type: ignore[assignment]  # an array where it is not stored
+    stored = lowering.quantized.constants[node.inputs[1]] if lowering.integer else None
+    array: Array = lowering.source.constants[node.inputs[1]] if stored is None else stored.values
     array = array[number * channels:(number + 1) * channels]
     array = array[:, :, None, :] if array.ndim == 3 else array
     spread = np.zeros((*array.shape[:2], *kernel), array.dtype)

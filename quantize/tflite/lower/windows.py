@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from quantize.graph import Graph, Node
 from quantize.grid import Grid
+from quantize.tflite.lower.activation import implied
 from quantize.tflite.lowering import Lowering
 
-__all__ = ["clamped", "is_same", "pad_sides", "two"]
+__all__ = ["OPEN", "Window", "clamped", "pad_sides", "two"]
 
-FUSED = {(-np.inf, np.inf): "NONE", (0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
+OPEN = (-np.inf, np.inf)
+FUSED = {OPEN: "NONE", (0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
 
 
 def two(sides: Sequence[int], rank: int, fill: int) -> list[int]:
@@ -19,19 +23,40 @@ def two(sides: Sequence[int], rank: int, fill: int) -> list[int]:
     return [*([fill] if rank == 3 else []), *sides]
 
 
-def is_same(inputs: Sequence[int], outputs: Sequence[int], kernel: Sequence[int], strides: Sequence[int],
-            dilations: Sequence[int], pads: Sequence[int]) -> bool:
-    """Whether ``pads`` (before, then after) are what TFLite's SAME is at this size (tensorflow/lite/kernels/padding.h): the
-    output is ceil(input / stride), and the odd row of padding stands behind."""
-    half = len(inputs)
-    for side in range(half):
-        if outputs[side] != -(-inputs[side] // strides[side]):
-            return False
-        reach = (kernel[side] - 1) * dilations[side] + 1
-        total = max((outputs[side] - 1) * strides[side] + reach - inputs[side], 0)
-        if pads[side] != total // 2 or pads[half + side] < total - total // 2:
-            return False
-    return True
+@dataclass(frozen=True)
+class Window:
+    """What moves over a picture: lists of height and width, ``pads`` of top, left, bottom, right. A 1-D window is one row."""
+
+    kernel: list[int]
+    strides: list[int]
+    dilations: list[int]
+    pads: list[int]
+    sides: list[int]
+    out: list[int]
+
+    @staticmethod
+    def of(graph: Graph, node: Node, kernel: Sequence[int]) -> Window:
+        """Of a convolution or pool in one or two dimensions."""
+        shape, values = graph.shapes[node.inputs[0]], node.attributes
+        rank, half = len(shape), len(shape) - 2
+        pads = [*two(values["pads"][:half], rank, 0), *two(values["pads"][half:], rank, 0)]
+        return Window(two(kernel, rank, 1), two(values["strides"], rank, 1), two(values.get("dilations", [1] * half), rank, 1), pads,
+                      two(shape[2:], rank, 1), two(graph.shapes[node.name][2:], rank, 1))
+
+    @property
+    def padded(self) -> bool:
+        return any(self.pads)
+
+    @property
+    def same(self) -> bool:
+        """Whether the padding is TFLite's SAME at this size (tensorflow/lite/kernels/padding.h): the output is
+        ceil(input / stride), and the odd row of padding stands behind. What stands behind that is never read."""
+        for side in range(2):
+            reach = (self.kernel[side] - 1) * self.dilations[side] + 1
+            total = max((self.out[side] - 1) * self.strides[side] + reach - self.sides[side], 0)
+            if self.out[side] != -(-self.sides[side] // self.strides[side]) or self.pads[side] != total // 2:
+                return False
+        return True
 
 
 def pad_sides(lowering: Lowering, value: str, pads: Sequence[int], fill: float = 0.0) -> str:
@@ -50,14 +75,8 @@ def pad_sides(lowering: Lowering, value: str, pads: Sequence[int], fill: float =
                           pads=[0, top, left, 0, 0, bottom, right, 0])
 
 
-def clamped(lowering: Lowering, low: float, high: float, grid: Grid | None) -> tuple[str, tuple[float, float]]:
-    """The activation that the operator's options can say, and what has to be clamped after it. Integers that end where the
-    clamp does need neither."""
-    bounds = (low, high)
-    if bounds in FUSED:
-        return FUSED[bounds], (-np.inf, np.inf)
-    if grid is not None:
-        half = float(grid.scale[0]) / 2
-        if grid.low >= low - half and grid.high <= high + half:
-            return "NONE", (-np.inf, np.inf)
-    return "NONE", bounds
+def clamped(node: Node, grid: Grid | None) -> tuple[str, tuple[float, float]]:
+    """The activation of a node that the operator's options can say, and the bounds that have to be kept after it. Integers that
+    end where the bounds do need neither."""
+    bounds = node.attributes.get("clamp", OPEN)
+    return (FUSED[bounds], OPEN) if bounds in FUSED else ("NONE", implied(bounds[0], bounds[1], grid))

@@ -47,6 +47,7 @@ def ops(graph: Graph) -> list[str]:
     return [node.op for node in graph.nodes]
 
 
+SOFTPLUS = ["Relu", "Abs", "Neg", "Exp", "Add", "Log", "Add"]
 GELU_ERF = [("Div", ["x", f(math.sqrt(2))], "d"), ("Erf", ["d"], "e"), ("Add", ["e", f(1)], "a")]
 TANH_INNER = [("Pow", ["x", f(3)], "p"), ("Mul", ["p", f(0.044715)], "q"), ("Add", ["x", "q"], "r"), ("Mul", ["r", f(math.sqrt(2 / math.pi))], "s"),
               ("Tanh", ["s"], "t"), ("Add", ["t", f(1)], "u")]
@@ -88,6 +89,9 @@ CASES: list[tuple[str, Sequence[Any], Any, list[str]]] = [
     ("Max and Min by numbers are one Clip", [("Max", ["x", f(0)], "a"), ("Min", ["a", f(6)], "y")], X2, ["Clip"]),
     ("Relu and Min are one Clip", [("Relu", ["x"], "a"), ("Min", [f(0.5), "a"], "y")], X2, ["Clip"]),
     ("x Sigmoid(x) stays", [("Sigmoid", ["x"], "s"), ("Mul", ["x", "s"], "y")], X2, ["Sigmoid", "Mul"]),
+    ("Softplus as torch writes it", [("Greater", ["x", f(20)], "g"), ("Exp", ["x"], "e"), ("Add", ["e", f(1)], "a"), ("Log", ["a"], "l"), ("Where", ["g", "x", "l"], "y")], X2, SOFTPLUS),
+    ("Softplus by Log and Exp", [("Softplus", ["x"], "y")], X2, SOFTPLUS),
+    ("Mish as torch writes it", [("Softplus", ["x"], "s"), ("Tanh", ["s"], "t"), ("Mul", ["x", "t"], "y")], X2, [*SOFTPLUS, "Tanh", "Mul"]),
     ("Sigmoid by Exp", [("Neg", ["x"], "n"), ("Exp", ["n"], "e"), ("Add", ["e", f(1)], "a"), ("Reciprocal", ["a"], "y")], X2, ["Sigmoid"]),
     ("HardSwish by HardSigmoid", [("HardSigmoid", ["x"], "h", {"alpha": 1 / 6, "beta": 0.5}), ("Mul", ["x", "h"], "y")], X2, ["HardSwish"]),
     ("HardSwish by Clip, divided last", [("Add", ["x", f(3)], "a"), ("Clip", ["a", f(0), f(6)], "c"), ("Mul", ["x", "c"], "m"), ("Div", ["m", f(6)], "y")], X2, ["HardSwish"]),

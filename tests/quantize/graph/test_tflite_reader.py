@@ -230,6 +230,41 @@ def test_zero_padding_before_a_convolution_becomes_its_own(tmp_path: Path) -> No
     assert [(node.op, node.attributes["pads"]) for node in made.graph.nodes] == [("Conv", [1, 1, 1, 1])]
 
 
+def test_padding_with_less_than_any_number_becomes_the_pools_own(tmp_path: Path) -> None:
+    """As a tensor of its own it would have a range that no integers can divide."""
+    path = chain(tmp_path / "net.tflite",
+                 [constant("pads", [[0, 0], [1, 0], [1, 2], [0, 0]], "int32"), constant("least", [-3.4e38]), Tensor("padded", (1,)),
+                  Tensor("p", (1,))],
+                 [Op("PADV2", ("image", "pads", "least"), ("padded",)),
+                  Op("MAX_POOL_2D", ("padded",), ("p",), {"Pool2DOptions": {
+                      "padding": VALID, "strideH": 2, "strideW": 2, "filterHeight": 3, "filterWidth": 3}})], (1, 8, 8, 3), "p")
+    made = compare(path)
+    assert [(node.op, node.attributes["pads"]) for node in made.graph.nodes] == [("MaxPool", [1, 1, 0, 2])]
+
+
+def test_padding_with_zero_after_a_relu_becomes_the_pools_own(tmp_path: Path) -> None:
+    """As Keras writes its ResNets. Before the Relu it stays: there, zero may be the largest."""
+    relu = {"Conv2DOptions": {"padding": SAME, "strideH": 1, "strideW": 1, "fusedActivationFunction": 1}}
+    for conv, expected in ((relu, ["Conv", "Relu", "MaxPool"]), (CONV, ["Conv", "Pad", "MaxPool"])):
+        path = chain(tmp_path / "net.tflite",
+                     [constant("w", rng.normal(size=(4, 3, 3, 3))), constant("b", rng.normal(size=4) - 3), Tensor("c", (1,)),
+                      constant("pads", [[0, 0], [1, 1], [1, 1], [0, 0]], "int32"), Tensor("padded", (1,)), Tensor("p", (1,))],
+                     [Op("CONV_2D", ("image", "w", "b"), ("c",), conv), Op("PAD", ("c", "pads"), ("padded",)),
+                      Op("MAX_POOL_2D", ("padded",), ("p",), {"Pool2DOptions": {
+                          "padding": VALID, "strideH": 2, "strideW": 2, "filterHeight": 3, "filterWidth": 3}})], (1, 8, 8, 3), "p")
+        assert [node.op for node in compare(path).graph.nodes] == expected
+
+
+def test_a_mean_over_the_picture_is_a_global_pool(tmp_path: Path) -> None:
+    path = chain(tmp_path / "net.tflite",
+                 [constant("w", rng.normal(size=(4, 3, 3, 3))), constant("b", rng.normal(size=4)), Tensor("c", (1,)),
+                  constant("axes", [1, 2], "int32"), Tensor("m", (1,)), constant("dense", rng.normal(size=(5, 4))), Tensor("y", (1,))],
+                 [Op("CONV_2D", ("image", "w", "b"), ("c",), CONV), Op("MEAN", ("c", "axes"), ("m",), {"ReducerOptions": {}}),
+                  Op("FULLY_CONNECTED", ("m", "dense"), ("y",), {"FullyConnectedOptions": {}})], (1, 8, 8, 3), "y")
+    made = compare(path)
+    assert [node.op for node in made.graph.nodes] == ["Conv", "GlobalAveragePool", "Reshape", "Gemm"]
+
+
 def test_dilation_by_way_of_the_batch_is_one_convolution(tmp_path: Path) -> None:
     """What TensorFlow writes for a dilated convolution where the batch is open."""
     path = chain(tmp_path / "net.tflite",

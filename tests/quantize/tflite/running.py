@@ -26,6 +26,9 @@ from tests.quantize.graphs import random_feeds
 __all__ = ["kernels", "miss", "quantized", "run", "steps_apart"]
 
 
+RULES = Rules()
+
+
 def run(converted: Converted, feeds: Mapping[str, Array], *, delegate: bool = True, integers: Mapping[str, Grid] | None = None) -> dict[str, Array]:
     """What LiteRT makes of ``feeds`` (in the graph's order of sides). Integers are rounded and read by the file's own grids."""
     module = litert.interpreter()
@@ -76,7 +79,7 @@ def miss(net: Graph, converted: Converted, seed: int = 0, positive: bool = False
                for name in wanted)
 
 
-def quantized(net: Graph, rules: Rules = Rules(), seed: int = 0, **chosen: Any) -> Quantized:
+def quantized(net: Graph, rules: Rules = RULES, seed: int = 0, **chosen: Any) -> Quantized:
     """A plan from the ranges that random numbers have."""
     seen = [feeds | Runner(net, [value for value in integer_values(net) if value not in net.inputs]).run(feeds)
             for feeds in (random_feeds(net, seed + number) for number in range(4))]

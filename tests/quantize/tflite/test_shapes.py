@@ -18,16 +18,16 @@ NEAR = 1e-5
 FEW = settings(max_examples=40, deadline=None)
 FEWER = settings(max_examples=15, deadline=None)
 
-sides = st.integers(5, 13)
+sides = st.integers(7, 13)
 pairs = st.tuples
 
 
-def near(net: Graph, steps: float = 2) -> None:
+def near(net: Graph, steps: float = 2, islands: bool = False) -> None:
     """In floats within NEAR of the range, in integers within ``steps`` of the grid, with and without XNNPACK."""
     assert miss(net, write_float(net)) < NEAR
     result = quantized(net)
     converted = write_int8(result)
-    assert not converted.islands
+    assert islands or not converted.islands
     assert steps_apart(result, converted) <= steps
     assert steps_apart(result, converted, delegate=False) <= steps
 
@@ -82,7 +82,7 @@ def test_pools(window: dict[str, Any], size: tuple[int, int], op: str, ceil: boo
     if op == "AveragePool":
         window["count_include_pad"] = counted
     net = chain((1, 3, *size), *([("Relu",)] if relu else []), (op, window))
-    near(net, steps=3 if op == "AveragePool" else 1)  # an average without padding is rounded before it is scaled
+    near(net, steps=1, islands=op == "AveragePool" and not counted)
 
 
 @FEWER
