@@ -85,9 +85,10 @@ def judge(tensors: Tensors, *, run: Run | None = None, graph: Graph | None = Non
         findings.append(Finding("warning", "unreadable", f"{len(unreadable)} samples cannot be read and are left out: {names} "
                                 f"({next(iter(unreadable.values()))})", "repair or remove them"))
     found = None
-    if run is not None and len(content.usable) >= 2:
+    if run is not None:
         found = compare(tensors, Convention("the recipe", tensors.spec), rivals(tensors.spec, content.raw), run,
                         first_layer(graph) if graph is not None and watched(graph) else None, task, budget, content.usable)
+    if found is not None:
         findings += by_model(found, tensors.spec, graph is not None and normalises_itself(graph))
     return Verdict(tensors.dataset.kind, content.count, dict(unreadable), content.tensor, content.raw, _sorted(findings), found)
 

@@ -9,6 +9,8 @@ channels. Nothing goes through a Clip with an upper end, as in ReLU6, because th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edgeinfer.model.tensor import Array
@@ -31,7 +33,7 @@ def equalize(graph: Graph) -> tuple[Graph, list[str]]:
     if channels.classes < 2 or not nodes:
         return graph, []
     scaled = {node.name: _Scaled(graph, node, channels) for node in nodes}
-    before = _spread(scaled.values(), channels)
+    before = _spread(scaled.values())
     total = np.ones(channels.classes)
     for _ in range(_ROUNDS):
         factors = _factors(list(scaled.values()), channels.classes) ** _STEP
@@ -45,7 +47,7 @@ def equalize(graph: Graph) -> tuple[Graph, list[str]]:
     made = graph.copy()
     for one in scaled.values():
         one.put(made)
-    after = _spread(scaled.values(), channels)
+    after = _spread(scaled.values())
     return made, [f"evened out {np.count_nonzero(total != 1)} groups of channels across {len(scaled)} layers: weights that make "
                   f"the channels of one tensor differed up to {before:.0f} times, now {after:.0f} times"]
 
@@ -56,7 +58,7 @@ class _Scaled:
     def __init__(self, graph: Graph, node: Node, channels: Channels) -> None:
         self._node = node
         self.makes, self.reads = channels.of(node.name), channels.of(node.inputs[0])
-        self._weights = _by_channels(graph, node, graph.constants[node.inputs[1]].astype(np.float64))
+        self._weights = _by_channels(node, graph.constants[node.inputs[1]].astype(np.float64))
         self._bias = graph.constants[node.inputs[2]].astype(np.float64)
 
     @property
@@ -85,17 +87,16 @@ class _Scaled:
         graph.constants[node.inputs[2]] = self._bias.astype(np.float32)
 
 
-def _by_channels(graph: Graph, node: Node, weights: Array) -> Array:
+def _by_channels(node: Node, weights: Array) -> Array:
     """(groups, out, in, kernel) of a node's weights; a copy."""
     groups = node.attributes.get("group", 1)
-    if node.op == "ConvTranspose":
-        split = weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
-        return np.swapaxes(split, 1, 2).copy()
-    return weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1).copy()
+    by_group: Array = weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
+    return np.array(np.swapaxes(by_group, 1, 2) if node.op == "ConvTranspose" else by_group)
 
 
 def _as_node_has(node: Node, weights: Array, shape: tuple[int, ...]) -> Array:
-    return (np.swapaxes(weights, 1, 2) if node.op == "ConvTranspose" else weights).reshape(shape)
+    turned: Array = np.swapaxes(weights, 1, 2) if node.op == "ConvTranspose" else weights
+    return turned.reshape(shape)
 
 
 def _factors(nodes: list[_Scaled], classes: int) -> Array:
@@ -109,10 +110,10 @@ def _factors(nodes: list[_Scaled], classes: int) -> Array:
     return np.where(both, np.sqrt(np.where(both, made, 1.0) / np.where(both, read, 1.0)), 1.0)
 
 
-def _spread(nodes: object, channels: Channels) -> float:
+def _spread(nodes: Iterable[_Scaled]) -> float:
     """How many times the largest channel of a tensor is the tenth part smallest, at worst."""
     worst = 1.0
-    for node in nodes:  # type: ignore[attr-defined]
+    for node in nodes:
         rows = node.rows[(node.makes > 0) & (node.rows > 1e-12)]
         if rows.size > 1:
             worst = max(worst, float(rows.max() / np.quantile(rows, 0.1)))

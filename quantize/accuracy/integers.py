@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinfer.model.tensor import Array
 
-__all__ = ["error", "gptq", "descend"]
+__all__ = ["descend", "error", "gptq"]
 
 _BLOCK = 64
 

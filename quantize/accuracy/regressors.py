@@ -15,6 +15,8 @@ from quantize.graph import Graph, Node
 
 __all__ = ["Layer", "Moments"]
 
+_ALL = [slice(None), slice(None)]  # samples and channels
+
 
 class Layer:
     """The linear view of a Conv, ConvTranspose or Gemm node whose weights are constant."""
@@ -69,16 +71,16 @@ class Layer:
         if self.node.op == "ConvTranspose":
             x, pads = _spread(x, kernel, pads, strides, dilations, list(at.get("output_padding", [0] * rank)))
             strides = [1] * rank
-        x = np.pad(x, [(0, 0), (0, 0), *((max(0, pads[axis]), max(0, pads[axis + rank])) for axis in range(rank))])
-        x = x[(slice(None), slice(None), *(slice(max(0, -pads[axis]), x.shape[axis + 2] - max(0, -pads[axis + rank]))
-                                           for axis in range(rank)))]
+        x = np.pad(x, [(0, 0), (0, 0)] + [(max(0, pads[axis]), max(0, pads[axis + rank])) for axis in range(rank)])
+        cut = [slice(max(0, -pads[axis]), x.shape[axis + 2] - max(0, -pads[axis + rank])) for axis in range(rank)]
+        x = x[tuple(_ALL + cut)]
         windows = tuple((side - 1) * dilation + 1 for side, dilation in zip(kernel, dilations, strict=True))
         step = max(1, int(np.ceil((self.positions / most) ** (1 / rank))))
         view = sliding_window_view(x, windows, tuple(range(2, 2 + rank)))
-        lattice = tuple(slice((turn * odd) % step * stride, None, step * stride)
-                        for odd, stride in zip((7, 5, 3), strides, strict=False))
-        inside = tuple(slice(None, None, dilation) for dilation in dilations)
-        view = view[(slice(None), slice(None), *lattice, *inside)]
+        lattice = [slice((turn * odd) % step * stride, None, step * stride)
+                   for odd, stride in zip((7, 5, 3), strides, strict=False)]
+        inside = [slice(None, None, dilation) for dilation in dilations]
+        view = view[tuple(_ALL + lattice + inside)]
         order = [1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank)]
         return np.ascontiguousarray(view.transpose(order)).reshape(self.groups, self.inputs, -1)
 
@@ -88,7 +90,7 @@ def _spread(x: Array, kernel: tuple[int, ...], pads: list[int], strides: list[in
     """Input with zeros between its values, and the pads with which a Conv over it does what the ConvTranspose does."""
     rank = len(kernel)
     wide = np.zeros((*x.shape[:2], *((side - 1) * stride + 1 for side, stride in zip(x.shape[2:], strides, strict=True))), x.dtype)
-    wide[(slice(None), slice(None), *(slice(None, None, stride) for stride in strides))] = x
+    wide[tuple(_ALL + [slice(None, None, stride) for stride in strides])] = x
     reach = [(side - 1) * dilation for side, dilation in zip(kernel, dilations, strict=True)]
     before = [reach[axis] - pads[axis] for axis in range(rank)]
     after = [reach[axis] - pads[axis + rank] + more[axis] for axis in range(rank)]

@@ -8,21 +8,20 @@ That later layers mend what earlier ones broke is the asymmetric calibration of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from edgeinfer.model.tensor import Array
-from quantize.accuracy.integers import descend, error, gptq
+from quantize.accuracy.integers import descend, gptq
 from quantize.accuracy.regressors import Layer, Moments
-from quantize.accuracy.twins import Feeds, Twins
+from quantize.accuracy.twins import Samples, Twins
 from quantize.graph import Graph, Node
 from quantize.grid import Grid, Quantized, Stored
-from quantize.plan import WEIGHTED, output_axis, store_bias
+from quantize.plan import WEIGHTED, store_bias
 from quantize.progress import Progress, Silent
 
-__all__ = ["reconstruct", "rounded_layers"]
+__all__ = ["put_bias", "reconstruct", "rounded_layers"]
 
 _ROWS = 16384  # positions that a layer's moments are made of, from all samples together
 _RIDGE = 0.1  # pull of the regression towards the float weights, in mean variances of the columns
@@ -30,7 +29,7 @@ _DAMPING = 0.01  # as in GPTQ's paper
 _PASSES = 3
 
 
-def reconstruct(quantized: Quantized, graph: Graph, samples: Iterable[Feeds], progress: Progress | None = None,
+def reconstruct(quantized: Quantized, graph: Graph, samples: Samples, progress: Progress | None = None,
                 threads: int = 2) -> Quantized:
     """``quantized`` with better integers of its weights, and biases to match; grids of activations stay.
 
@@ -42,7 +41,7 @@ def reconstruct(quantized: Quantized, graph: Graph, samples: Iterable[Feeds], pr
     originals = graph.producers()
     layers = rounded_layers(result)
     most = max((int(np.abs(result.constants[node.inputs[1]].values).max(initial=1)) for node in layers), default=127)
-    per_sample = max(1, _ROWS // len(samples) if hasattr(samples, "__len__") else 256)
+    per_sample = max(1, _ROWS // max(1, len(samples)))
     twins = Twins(graph, result, samples, threads)
     for node in progress.count(layers, len(layers), "weights rounded"):
         layer = Layer(graph, node)
@@ -77,9 +76,10 @@ def _settle(result: Quantized, layer: Layer, moments: Moments, bias: Array, most
     found = _search(weights, moments, before.scale.size > 1, floor, most)
     made = found.integers * found.scale[:, :, None]
     biases = biases + (weights @ moments.mean_float[:, :, None] - made @ moments.mean[:, :, None])[:, :, 0]
-    scale = found.scale.reshape(-1) if before.scale.size > 1 else found.scale.reshape(-1)[:1]
-    grid = Grid("int8", scale.astype(np.float32), np.zeros(scale.shape, np.int64), output_axis(node) if scale.size > 1 else before.axis)
-    result.constants[node.inputs[1]] = Stored(np.ascontiguousarray(layer.weights(found.integers).astype(np.int8)), grid)
+    scale = found.scale.reshape(-1).astype(np.float32)[: before.scale.size]
+    grid = Grid(before.dtype, scale, np.zeros(scale.shape, np.int64), before.axis)
+    stored = np.ascontiguousarray(layer.weights(found.integers).astype(before.dtype))
+    result.constants[node.inputs[1]] = Stored(stored, grid)
     put_bias(result, node, biases.reshape(-1))
 
 
@@ -112,7 +112,6 @@ def _search(weights: Array, moments: Moments, per_output: bool, floor: Array, mo
 def _regress(weights: Array, own: Array, cross: Array, ridge: Array) -> Array:
     """The real weights that best make of the quantised network's columns what ``weights`` make of the float network's."""
     solved = np.linalg.solve(own + ridge, (weights @ (cross + ridge)).transpose(0, 2, 1))
-    return solved.transpose(0, 2, 1)
+    found: Array = solved.transpose(0, 2, 1)
+    return found
 
-
-_ = error

@@ -7,7 +7,8 @@ Where it is wide they are computed again rather than kept: memory stays below a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -17,18 +18,26 @@ from quantize.graph.execute import Runner
 from quantize.grid import LIMITS, Grid, Quantized
 from quantize.qdq import explicit
 
-__all__ = ["Feeds", "Twins", "part"]
+__all__ = ["Feeds", "Samples", "Twins", "part"]
 
 Feeds = Mapping[str, Array]
 
 _KEPT_BYTES = 96 << 20
 
 
+class Samples(Protocol):
+    """Arrays for all inputs of a graph, by name, sample by sample; the same ones each time they are walked."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Feeds]: ...
+
+
 class Twins:
     """Values of ``graph`` and of ``quantized``, which has the same nodes. ``quantized`` may be replaced while walking, for a
     quantised graph that differs in constants of nodes already visited."""
 
-    def __init__(self, graph: Graph, quantized: Quantized, samples: Iterable[Feeds], threads: int = 2,
+    def __init__(self, graph: Graph, quantized: Quantized, samples: Samples, threads: int = 2,
                  most_bytes: int = _KEPT_BYTES) -> None:
         """``samples``: walked anew as long as nothing is kept; at least one. ``most_bytes``: of kept values."""
         self.graph, self.quantized = graph, quantized
@@ -47,11 +56,11 @@ class Twins:
         keeping = place > self._start
         wanted = list(dict.fromkeys([node.inputs[0], *alive]))
         run_float, run_quantized = self._runners(place, wanted)
-        for count, (reals, stored) in enumerate(self._starts(), 1):
+        for reals, stored in self._starts():
             made, rounded = run_float(reals), run_quantized(self._restored(stored))
             if keeping:
                 kept.append(({name: made[name] for name in alive}, self._stored({name: rounded[name] for name in alive})))
-                if sum(map(_bytes, kept[0])) * max(count, self._count()) > self._most_bytes:
+                if sum(map(_bytes, kept[0])) * len(self._samples) > self._most_bytes:
                     keeping, kept = False, []
             yield made[node.inputs[0]], rounded[node.inputs[0]]
         if keeping:
@@ -64,9 +73,6 @@ class Twins:
         else:
             for feeds in self._samples:
                 yield feeds, self._stored(feeds)
-
-    def _count(self) -> int:
-        return len(self._samples) if hasattr(self._samples, "__len__") else 0
 
     def _alive(self, place: int) -> list[str]:
         """Values that exist before a node and that it or later nodes read."""

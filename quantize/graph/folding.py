@@ -26,7 +26,7 @@ def fold(graph: Graph, where: str) -> Graph:
     """Fold what can be folded, in place. Raises ModelError with ``where`` for weights that are no numbers."""
     check_numbers(graph, where)
     fold_pads(graph)
-    split_normalizations(graph)
+    split_normalizations(graph, where)
     _merge(graph)
     _fold_after(graph)
     _fold_before(graph)
@@ -63,8 +63,8 @@ def fold_pads(graph: Graph) -> None:
     graph.remove_unused()
 
 
-def split_normalizations(graph: Graph) -> None:
-    """Every BatchNormalization as Mul and Add."""
+def split_normalizations(graph: Graph, where: str) -> None:
+    """Every BatchNormalization as Mul and Add. Raises ModelError for a negative variance."""
     nodes: list[Node] = []
     for node in graph.nodes:
         arrays = [graph.constants.get(name) for name in node.inputs[1:]]
@@ -72,6 +72,9 @@ def split_normalizations(graph: Graph) -> None:
             nodes.append(node)
             continue
         scale, bias, mean, var = (np.asarray(array, np.float64) for array in arrays)
+        if np.any(var + node.attributes["epsilon"] <= 0):
+            refuse(f"{where}: tensor '{node.inputs[4]}' of {node}", "variances above 0", f"{var.min()}",
+                   "the training diverged or the file is damaged: export another checkpoint")
         by = scale / np.sqrt(var + node.attributes["epsilon"])
         sides = (-1, *[1] * (len(graph.shapes[node.inputs[0]]) - 2))
         factor = graph.add_constant(f"{node.name}/scale", by.astype(np.float32).reshape(sides))

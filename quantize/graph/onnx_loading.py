@@ -84,8 +84,21 @@ def _parse(path: Path) -> ModelProto:
     if not model.graph.node:
         refuse(path.name, "an ONNX model with nodes", "none" if model.ir_version else "bytes of another kind",
                "copy the file again and compare its size with the original")
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        refuse(path.name, "names that are text", "bytes that are none", "copy the file again, or export the model again")
     _load_external(model, path)
     return model
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """Everything that is called something. What is not UTF-8 comes as bytes."""
+    yield from (value.name for value in [*graph.input, *graph.output, *graph.initializer])
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
 
 
 def _load_external(model: ModelProto, path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = ["with_shapes"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 _FLOATS = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+_TYPES = set(helper.get_all_tensor_dtypes()) - {TensorProto.STRING}
 _DTYPES = {"to", "dtype"}  # attributes that hold a type
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 _BY_DATA = {"NonZero", "NonMaxSuppression", "Unique", "Compress"}  # the size of what they make depends on the numbers
@@ -51,7 +52,7 @@ class _Pass:
         proto = model.graph
         self.graph = Graph(proto.name or "graph", [], [value.name for value in proto.output], [], {}, {}, {})
         for tensor in proto.initializer:
-            self._constant(tensor.name, _float32(_array(tensor, where)))
+            self._constant(tensor.name, _array(tensor, where))
         for value in proto.sparse_initializer:
             refuse(f"{where}: '{value.values.name}'", "dense weights", "sparse ones", "export the model with dense weights")
         self._inputs([value for value in proto.input if value.name not in self.graph.constants], shapes)
@@ -72,10 +73,9 @@ class _Pass:
                 refuse(f"{self._where}: input '{value.name}'", "a tensor of numbers", "another kind of value",
                        "export the model with tensors as inputs only")
             kind = value.type.tensor_type
-            dtype = np.dtype(helper.tensor_dtype_to_np_dtype(_wide(kind.elem_type)))
             self.graph.inputs.append(value.name)
             self.graph.shapes[value.name] = self._sides(value.name, kind, shapes.get(value.name))
-            self.graph.dtypes[value.name] = dtype.name
+            self.graph.dtypes[value.name] = _dtype(_wide(kind.elem_type), f"{self._where}: input '{value.name}'")
 
     def _sides(self, name: str, kind: Any, given: tuple[int, ...] | None) -> tuple[int, ...]:
         sides = [side.dim_value if side.HasField("dim_value") and side.dim_value > 0 else None for side in kind.shape.dim]
@@ -99,13 +99,13 @@ class _Pass:
         return tuple(side for side in sides if side)
 
     def _node(self, proto: NodeProto) -> None:
-        graph, node = self.graph, _widened(proto, self._names)
+        graph, node = self.graph, _widened(proto, self._names, self._where)
         for name in node.input:
             if name and name not in graph.shapes:
                 refuse(self._place(node), "inputs that come before it", f"'{name}', which nothing makes",
                        "check the model with onnx.checker, and export it again")
         if node.op_type == "Constant":
-            self._constant(node.output[0], _float32(self._constant_value(node)))
+            self._constant(node.output[0], self._constant_value(node))
         elif node.op_type in ("Shape", "Size"):
             self._shape(node)
         elif node.op_type == "If":
@@ -141,7 +141,7 @@ class _Pass:
         outside, self._names = self._names, dict(self._names)
         for tensor in branch.initializer:
             self._names[tensor.name] = f"{node.output[0]}/{tensor.name}"
-            self._constant(self._names[tensor.name], _float32(_array(tensor, self._where)))
+            self._constant(self._names[tensor.name], _array(tensor, self._where))
         for inner in branch.node:
             check(inner, self._opset, self._where)
             self._names.update({name: f"{node.output[0]}/{name}" for name in inner.output if name})
@@ -155,7 +155,7 @@ class _Pass:
         types = self._types(proto)
         while proto.output and not proto.output[-1]:
             del proto.output[-1]
-        attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
+        attributes = {attribute.name: _value(attribute, self._place(proto)) for attribute in proto.attribute}
         node = Node(proto.op_type, list(proto.input), list(proto.output), attributes)
         for place, (name, (shape, dtype)) in enumerate(zip(node.outputs, types, strict=False)):
             empty = any(side < 1 for side in shape) and name
@@ -163,7 +163,7 @@ class _Pass:
                 refuse(self._place(proto), "a window that fits into its input", f"an output of the sides {shape}",
                        "give larger sides with --shape, or correct the model")
             if empty:  # nothing is in it: a constant, whatever the data
-                self._constant(name, np.zeros(shape, dtype))
+                self._constant(name, np.zeros([max(side, 0) for side in shape], dtype))
             unread = empty or not name
             node.outputs[place] = self.graph.add_value(f"{node_name(proto)}/{place}" if unread else name, shape, dtype)
         while node.inputs and not node.inputs[-1]:
@@ -187,7 +187,7 @@ class _Pass:
             if kind is None or not kind.HasField("shape") or not all(side.HasField("dim_value") for side in kind.shape.dim):
                 return self._ran(node, place)
             shape = tuple(side.dim_value for side in kind.shape.dim)
-            found.append((shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name))
+            found.append((shape, _dtype(kind.elem_type, place)))
         return found
 
     def _inferred(self, node: NodeProto, place: str) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class _Pass:
         try:
             return onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=self._opsets,
                                                            ir_version=10)
-        except onnx.shape_inference.InferenceError as error:
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
             refuse(place, "inputs that fit the operator", " ".join(str(error).split())[:300],
                    "check the model with onnx.checker, and --shape if you gave it")
 
@@ -229,7 +229,7 @@ class _Pass:
 
     def _constant_value(self, node: NodeProto) -> Array:
         attribute = node.attribute[0]
-        value = _value(attribute)
+        value = _value(attribute, self._place(node))
         if isinstance(value, np.ndarray):
             return value
         if attribute.name.startswith(("value_int", "value_float")):
@@ -264,11 +264,18 @@ def _wide(elem_type: int) -> int:
     return int(TensorProto.FLOAT) if elem_type in _FLOATS else elem_type
 
 
+def _dtype(elem_type: int, place: str) -> str:
+    """numpy's name of an ONNX type."""
+    if elem_type not in _TYPES:
+        refuse(place, "numbers of a type that ONNX and numpy know", f"type {elem_type}", "export the model in float32")
+    return str(np.dtype(helper.tensor_dtype_to_np_dtype(elem_type)).name)
+
+
 def _elem_type(dtype: str) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _widened(proto: NodeProto, names: Mapping[str, str]) -> NodeProto:
+def _widened(proto: NodeProto, names: Mapping[str, str], where: str) -> NodeProto:
     """A copy of a node that makes float32 where it made float16, bfloat16 or float64; values renamed by ``names``."""
     node = NodeProto()
     node.CopyFrom(proto)
@@ -278,27 +285,29 @@ def _widened(proto: NodeProto, names: Mapping[str, str]) -> NodeProto:
         if attribute.name in _DTYPES and attribute.type == onnx.AttributeProto.INT:
             attribute.i = _wide(attribute.i)
         if attribute.HasField("t") and attribute.t.data_type in _FLOATS:
-            attribute.t.CopyFrom(numpy_helper.from_array(_float32(numpy_helper.to_array(attribute.t))))
+            attribute.t.CopyFrom(numpy_helper.from_array(_array(attribute.t, f"{where}: {node_name(proto)}")))
     return node
 
 
 def _float32(array: Array) -> Array:
     wide = array.dtype.name in ("float16", "bfloat16", "float64")
-    return np.ascontiguousarray(array, np.float32 if wide else array.dtype).reshape(array.shape)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused later, by its name
+        return np.ascontiguousarray(array, np.float32 if wide else array.dtype).reshape(array.shape)
 
 
 def _array(tensor: TensorProto, where: str) -> Array:
+    """The numbers of a tensor, float32 where they were of another float type."""
     try:
-        return np.asarray(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError) as error:
+        return _float32(np.asarray(numpy_helper.to_array(tensor)))
+    except (ValueError, TypeError, KeyError) as error:
         refuse(f"{where}: '{tensor.name}'", f"weights of the sides {tuple(tensor.dims)}", " ".join(str(error).split())[:200],
                "copy the file again and compare its size with the original")
 
 
-def _value(attribute: Any) -> Any:
+def _value(attribute: Any, where: str) -> Any:
     value = helper.get_attribute_value(attribute)
     if isinstance(value, TensorProto):
-        return np.asarray(numpy_helper.to_array(value))
+        return _array(value, where)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, list | tuple) or hasattr(value, "append"):

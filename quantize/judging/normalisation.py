@@ -19,10 +19,15 @@ STRONG, SOME = 3.0, 2.0  # log odds: 20 to 1 is "strong" (R. Kass and A. Raftery
 _HARMLESS = 0.9  # share of the answers that stay the same
 _COLOUR_ODDS, _COLOUR_SAMPLES = 4.0, 64  # by answers alone: nets answer some photos better with red and blue exchanged
 _LEAST_LABELLED = 12
+_LEAST_RIGHT = 0.25  # beyond chance: a model that anybody quantises is better
 
 
 def by_model(found: Comparison, spec: PreprocessSpec, itself: bool) -> Iterator[Finding]:
     """What the float model says. ``itself``: its graph begins by normalising."""
+    strange = _strange_labels(found)
+    if strange is not None:  # which also tells against the right normalisation
+        yield strange
+        return
     witnesses = (found.recipe, *found.rivals)
     likely = [rival for rival in found.rivals if rival.odds >= SOME and rival.agreement < _HARMLESS
               and not (rival.convention.swapped and not _sure(found, rival))]
@@ -33,7 +38,6 @@ def by_model(found: Comparison, spec: PreprocessSpec, itself: bool) -> Iterator[
                       "compare preprocess.mean and preprocess.std with what the training did")
     elif found.rivals:
         yield Finding("ok", "normalisation", f"no usual way fits the float model better than {described(spec)}{_colours(found)}")
-    yield from _by_labels(found)
 
 
 def _better(found: Comparison, likely: Sequence[Witness], spec: PreprocessSpec, itself: bool) -> Finding:
@@ -78,14 +82,17 @@ def _colours(found: Comparison) -> str:
     return f"; whether it wants {second} or {first} cannot be told from {len(swapped.answers)} samples"
 
 
-def _by_labels(found: Comparison) -> Iterator[Finding]:
-    """Labels in another order than the model's classes make every answer wrong."""
-    if found.measure != "truth" or found.labelled < _LEAST_LABELLED:
-        return
-    best = max(found.right.values())
-    if best <= 1.5 / found.recipe.answers[0].size + 0.02:
-        yield Finding("warning", "labels", f"the float model is right on {best:.0%} of {found.labelled} labelled samples, however "
-                      "they are normalised", "see that the labels count the classes as the model does, with its background")
+def _strange_labels(found: Comparison) -> Finding | None:
+    """Labels in another order than the model's classes make every answer wrong, however the input is normalised."""
+    heard = [one for one in (found.recipe, *found.rivals) if len(one.answers) >= _LEAST_LABELLED]
+    if found.measure != "truth" or found.labelled < _LEAST_LABELLED or not heard:
+        return None
+    best = max(found.right[one.name] for one in heard)
+    chance = 1 / found.recipe.answers[0].size
+    if best > chance + _LEAST_RIGHT * (1 - chance):
+        return None
+    return Finding("warning", "labels", f"the float model is right on {best:.0%} of {found.labelled} labelled samples at most, "
+                   "however they are normalised", "see that the labels count the classes as the model does, with its background if it has one")
 
 
 def by_samples(spec: PreprocessSpec, tensor: Channels) -> Iterator[Finding]:

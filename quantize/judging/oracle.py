@@ -78,8 +78,11 @@ class Comparison:
 
 
 def compare(tensors: Tensors, recipe: Convention, others: Sequence[Convention], run: Run, first: FirstLayer | None, task: str,
-            budget: int, indices: Sequence[int]) -> Comparison:
-    """At most ``budget`` runs of the model, on samples spread evenly over those at ``indices``."""
+            budget: int, indices: Sequence[int]) -> Comparison | None:
+    """At most ``budget`` runs of the model, on samples spread evenly over those at ``indices``. None where the runs are too few
+    to compare anything."""
+    if _at_first(budget, len(others)) < 2 or len(indices) < 2:
+        return None
     return _Trial(tensors, recipe, others, run, first, task, budget, indices).decide()
 
 
@@ -96,7 +99,7 @@ class _Trial:
 
     def decide(self) -> Comparison:
         everyone = [self._recipe, *self._rivals]
-        at_first = min(_AT_FIRST, self._budget // (2 * len(everyone)))  # with its mirror image a sample costs two runs
+        at_first = _at_first(self._budget, len(self._rivals))
         self._hear(everyone, self._order[:at_first])
         self._weigh(self._rivals)
         likeliest = sorted(self._rivals, key=lambda witness: -witness.odds)
@@ -185,6 +188,11 @@ class _Trial:
         hits = [int(answer.argmax()) == truth for answer, truth in zip(witness.answers, self._truths, strict=False)
                 if truth is not None]
         return float(np.mean(hits)) if hits else 0.0
+
+
+def _at_first(budget: int, rivals: int) -> int:
+    """Samples for everyone: each may cost two runs, with its mirror image."""
+    return min(_AT_FIRST, budget // (2 * (1 + rivals)))
 
 
 def _odds(own: Array, its: Array, most: float) -> float:

@@ -207,10 +207,16 @@ class Lowering:
         self.graph.nodes.append(Node(op, [value], made, dict(attributes)))
         return made
 
-    def requantized(self, value: str, name: str, grid: Grid) -> str:
-        """What holds ``value``, on the node's own grid; remembers where that rounds it once more."""
+    def on_grid(self, value: str, grid: Grid | None) -> str:
+        """A value of the float graph as the node reads it, on the grid of the node's own that its operator asks for. Notes where
+        that rounds it once more."""
+        constant = self.constant(value)
+        if grid is None:
+            return self.take(value)
+        if constant is not None:
+            return self.new("operand", grid.quantize(constant), grid)
         known = len(self._converted)
-        made = self.converted(name, grid)
+        made = self.converted(self.take(value), grid)
         if len(self._converted) > known:
             self.mixed.requantized.append((value, f"{self.node.op} '{self.node.name}' has another grid"))
         return made

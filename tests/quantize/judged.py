@@ -45,14 +45,14 @@ def spec(convention: str, colour: str = "RGB") -> ImageSpec:
 
 
 @cache
-def net(convention: str) -> Graph:
-    """The classifier for pictures that are normalised so."""
+def net(convention: str, inside: bool = False) -> Graph:
+    """The classifier for pictures that are normalised so, by the recipe or by the graph itself."""
     random = np.random.default_rng(5)
     made, truth = pictures(480, 1)
     mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in CONVENTIONS[convention])
     value = (made.transpose(0, 3, 1, 2).astype(np.float32) - mean) / std
-    nodes: list[tuple] = []
-    name = "image"
+    nodes: list[tuple] = [("Sub", ["image", mean], "centred"), ("Div", ["centred", std], "scaled")] if inside else []
+    name = "scaled" if inside else "image"
     for place, channels in enumerate((16, 32)):
         weights = random.normal(0, 1, (channels, value.shape[1], 3, 3)).astype(np.float32)
         seen = convolved(value, weights)

@@ -101,22 +101,15 @@ def test_labels_in_another_order_are_noticed(tmp_path: Path) -> None:
     assert found(asked(walk, "0 to 1")[0], "labels").severity == "warning"
 
 
-def test_a_graph_that_normalises_itself_is_named_as_the_reason(tmp_path: Path) -> None:
+def test_a_graph_that_normalises_itself_wants_pixels_as_they_are(tmp_path: Path) -> None:
     """Normalising twice is the usual mistake with such a model."""
-    inner = judged.net("-1 to 1")
-    nodes = [("Sub", ["image", np.float32(127.5)], "centred"), ("Div", ["centred", np.float32(127.5)], "scaled")]
-    names = {"image": "scaled"}
-    for node in inner.nodes:
-        inputs = [names.get(name, inner.constants.get(name, name)) for name in node.inputs]
-        if node.op == "Reshape":
-            inputs.append(np.array(node.attributes["shape"], np.int64))
-        nodes.append((node.op, inputs, node.outputs[0], {} if node.op in ("Reshape", "Gemm") else node.attributes))
-    nodes = [("Gemm", [*inputs[:1], inputs[1], inputs[2]], *rest) if op == "Gemm" else (op, inputs, *rest) for op, inputs, *rest in nodes]
-    graph = graphs.graph(nodes, {"image": (1, 3, judged.SIDE, judged.SIDE)}, inner.outputs)
+    graph = judged.net("-1 to 1", inside=True)
     runner = Runner(graph, [*graph.outputs, *watched(graph)])
-    verdict = judge(judged.walk(tmp_path, judged.spec("-1 to 1")), run=runner.run, graph=graph)
-    assert found(verdict, "normalisation").severity == "warning"
-    assert "'0 to 255'" in found(verdict, "normalisation").text
+    twice = found(judge(judged.walk(tmp_path, judged.spec("-1 to 1")), run=runner.run, graph=graph), "normalisation")
+    assert twice.severity == "warning"
+    assert "'0 to 255'" in twice.text
+    assert ("its graph begins by normalising" in twice.text) == (graph.nodes[0].op != "Conv")
+    assert judge(judged.walk(tmp_path, judged.spec("0 to 255")), run=runner.run, graph=graph).severity != "warning"
 
 
 @settings(deadline=None, max_examples=25)

@@ -26,6 +26,10 @@ _ERRORS = ("EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "
            "NotImplemented", "RuntimeException")
 
 
+# It rounds the float weights of an operator between integer ones, per tensor: exactly those that were left float on purpose.
+_NOT_OURS = ["WeightBiasQuantization"]
+
+
 class Loading:
     """The ways to load one file, to be tried one after the other."""
 
@@ -46,7 +50,8 @@ class Loading:
         self._check_available(name, provider)
         providers = [(provider, accelerator.options), (_ON_CPU, {})] if provider != _ON_CPU else [(_ON_CPU, {})]
         try:
-            session = self._runtime.InferenceSession(str(self._path), self._options(provider), providers=providers)
+            session = self._runtime.InferenceSession(str(self._path), self._options(provider), providers=providers,
+                                                     disabled_optimizers=_NOT_OURS)
         except error_types(self._runtime) as error:
             if provider == _ON_CPU:
                 raise refusal(self._path, "a model that ONNX Runtime loads", error) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantize.graph import Node
-from quantize.grid import Grid
 from quantize.tflite.lower.activation import clamp
 from quantize.tflite.lower.windows import OPEN, clamped
 from quantize.tflite.lowering import Lowering
@@ -25,20 +24,10 @@ def _pair(lowering: Lowering, node: Node) -> None:
     lowering.give(node.name, clamp(lowering, made, *left, node.name))
 
 
-def _same_grids(lowering: Lowering, node: Node) -> None:
+def _extreme(lowering: Lowering, node: Node) -> None:
     """Min, Max: integers are compared as they are, so all must be on one grid."""
     grid = lowering.grid_of(node.name)
-    inputs = [lowering.take(value) for value in node.inputs]
-    if grid is not None:
-        inputs = [_operand_on(lowering, value, name, grid) for value, name in zip(node.inputs, inputs, strict=True)]
-    lowering.result(node.op, inputs)
-
-
-def _operand_on(lowering: Lowering, value: str, name: str, grid: Grid) -> str:
-    constant = lowering.constant(value)
-    if constant is not None:
-        return lowering.new("operand", grid.quantize(constant), grid)
-    return lowering.requantized(value, name, grid)
+    lowering.result(node.op, [lowering.on_grid(value, grid) for value in node.inputs])
 
 
 def _plain(lowering: Lowering, node: Node) -> None:
@@ -71,6 +60,6 @@ def _cast(lowering: Lowering, node: Node) -> None:
 
 
 LOWER: dict[str, Callable[[Lowering, Node], None]] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _pair), "Min": _same_grids, "Max": _same_grids, "Pow": _pow,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _pair), "Min": _extreme, "Max": _extreme, "Pow": _pow,
     **dict.fromkeys(("Exp", "Log", "Sqrt", "Abs", "Neg", "Floor"), _plain), "Reciprocal": _reciprocal, "Cast": _cast,
 }

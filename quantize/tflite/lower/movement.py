@@ -51,14 +51,8 @@ def _edges(lowering: Lowering, x: str, axis: int, before: int, after: int) -> st
 
 
 def _concat(lowering: Lowering, node: Node) -> None:
-    grid, inputs = lowering.grid_of(node.name), []
-    for value in node.inputs:
-        name = lowering.take(value)
-        if grid is not None:
-            constant = lowering.constant(value)
-            name = lowering.requantized(value, name, grid) if constant is None else lowering.new("part", grid.quantize(constant), grid)
-        inputs.append(name)
-    lowering.result("Concat", inputs, axis=node.attributes["axis"])
+    grid = lowering.grid_of(node.name)
+    lowering.result("Concat", [lowering.on_grid(value, grid) for value in node.inputs], axis=node.attributes["axis"])
 
 
 def _split(lowering: Lowering, node: Node) -> None:

@@ -40,7 +40,8 @@ class Window:
         shape, values = graph.shapes[node.inputs[0]], node.attributes
         rank, half = len(shape), len(shape) - 2
         pads = [*two(values["pads"][:half], rank, 0), *two(values["pads"][half:], rank, 0)]
-        return Window(two(kernel, rank, 1), two(values["strides"], rank, 1), two(values.get("dilations", [1] * half), rank, 1), pads,
+        dilations = values.get("dilations", [1] * half)
+        return Window(two(kernel, rank, 1), two(values["strides"], rank, 1), two(dilations, rank, 1), pads,
                       two(shape[2:], rank, 1), two(graph.shapes[node.name][2:], rank, 1))
 
     @property
