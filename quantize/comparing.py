@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from edgeinfer.errors import ModelError
 from edgeinfer.model.backends import RuntimeOptions, Session, open_session
@@ -39,7 +38,7 @@ def compare_file(setting: Setting, path: Path, data: Dataset, threads: int = 2) 
 def _onnx(graph: Graph, path: Path, threads: int) -> tuple[list[str], Answers]:
     try:
         model = onnx.load(path)
-    except (DecodeError, OSError, ValueError) as error:
+    except Exception as error:
         raise ModelError(path.name, "an ONNX model", str(error)[:200]) from error
     there = {value for node in model.graph.node for value in node.output}
     names = [value for node in graph.nodes for value in node.outputs if value in there and graph.dtypes[value] == "float32"]
@@ -76,5 +75,6 @@ def _in_order(array: Array, shape: tuple[int, ...], path: Path) -> Array:
         return array
     for perm in ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1)):
         if len(perm) == array.ndim and tuple(array.shape[side] for side in perm) == shape:
-            return array.transpose(perm)
+            turned: Array = array.transpose(perm)
+            return turned
     raise ModelError(path.name, f"a tensor of shape {list(shape)}", str(list(array.shape)))

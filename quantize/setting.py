@@ -10,6 +10,7 @@ import msgspec
 
 from edgeinfer.errors import ConfigError, ManifestError, UsageError
 from edgeinfer.model.bundle import lines
+from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec
 from edgeinfer.model.tensor import TensorSpec
 from quantize import tflite_metadata, ultralytics
@@ -71,6 +72,8 @@ def establish(recipe: Recipe) -> Setting:
     decoder, notes = _decoder(recipe, learnt, graph, labels)
     notes += [*loaded.notes]
     notes += [f"assumed {name} = {fact.value}: {fact.why}" for name, fact in facts.assumptions().items()]
+    outputs = tuple(TensorSpec(name=name, shape=graph.shapes[name], dtype="float32") for name in graph.outputs)
+    DECODERS.load(decoder, "--decoder")(recipe.parameters, outputs, labels, float_inputs(graph))  # faults now, not after hours
     calibration, judging = _datasets(recipe, spec, graph, labels, decoder)
     return Setting(graph, spec, facts, decoder, labels, calibration, judging, tuple(notes))
 

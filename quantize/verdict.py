@@ -7,7 +7,8 @@ from typing import Any
 
 from quantize.dataset import tensors
 from quantize.graph.execute import Runner
-from quantize.judge import Finding, Growth, Severity, Verdict, judge, watched
+from quantize.judge import Finding, Growth, Verdict, judge, watched
+from quantize.judging.finding import Severity
 from quantize.progress import Progress
 from quantize.ranges import Observer
 from quantize.report import document as report
@@ -73,10 +74,11 @@ def judge_samples(setting: Setting, progress: Progress) -> SampleVerdict:
 
 def growth_of(observer: Observer) -> Finding:
     """Whether ranges grew in the last quarter of the samples."""
-    growth = Growth(4)
-    for _ in range(3):
-        growth.add(observer.before)
-    growth.add({name: (one.low, one.high) for name, one in observer.histograms.items() if one.total})
-    if observer.seen < 4:
-        return Growth(observer.seen).finding()
+    after = {name: (one.low, one.high) for name, one in observer.histograms.items() if one.total}
+    few = observer.seen < 4
+    growth = Growth(observer.seen if few else 4)
+    for _ in range(observer.seen if few else 3):
+        growth.add(after if few else observer.before)
+    if not few:
+        growth.add(after)
     return growth.finding()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ from quantize.pack import Given
 from quantize.recipe import Recipe
 from tests import bundles
 from tests.markdown import Block, Page, Shape
+from tests.quantize import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {str(path.relative_to(ROOT)): Page(path) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
@@ -288,7 +290,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     source = {"kind": "synthetic", "width": 64, "height": 48, "count": 5}
     pipelines = {"door": {"bundle": str(colours.folder), "source": source, "runtime": {"accelerators": ["edgetpu"]}}}
     (folder / "edgeinfer.yaml").write_text(yaml.safe_dump({"node": "n", "pipelines": pipelines, "sink": {"kind": "stdout"}}))
-    return {"BUNDLE": str(colours.folder), "BARE": str(colours.model_path), "PICTURE": str(folder / "red.png"),
+    network, pictures = runs.save_network(folder / "net.onnx"), runs.save_pictures(folder / "pictures", 4)
+    quantize(["run", str(network), "--data", str(pictures), *runs.FLAGS, "--rounding", "nearest", "-o", str(folder / "out")],
+             standalone_mode=False)
+    return {"FLOAT": str(network), "PICTURES": str(pictures), "OUT": str(folder / "out"),
+            "BUNDLE": str(colours.folder), "BARE": str(colours.model_path), "PICTURE": str(folder / "red.png"),
             "CONFIG": str(folder / "edgeinfer.yaml"), "PACKED": str(folder / "packed.eib")}
 
 
@@ -298,6 +304,11 @@ RUNS = {  # a document's section, and the runs that together show all of its fie
     "The document of inspect": ["inspect BUNDLE --json", "inspect BARE --json"],
     "The document of bench": ["bench BUNDLE --frames 10 --device raspberry-pi-5 --json"],
     "The document of devices": ["devices --json", "devices jetson-orin-nano --json"],
+    "The document of quantize run": [f"run FLOAT --data PICTURES {' '.join(runs.FLAGS)} --rounding nearest -o OUT --json"],
+    "The document of quantize check": ["check FLOAT --target coral-dev --json"],
+    "The document of quantize calibrate": ["calibrate FLOAT --data PICTURES --mean 0 --std 255 -o OUT --json"],
+    "The document of quantize compare": ["compare FLOAT OUT/net.onnx --data PICTURES --mean 0 --std 255 --json"],
+    "The document of quantize evaluate": ["evaluate OUT/net-onnx.eib OUT/net.eib OUT/net.eib --data PICTURES --json"],
     "The document of pack": ["pack BARE --decoder classify -o PACKED --json"],
     "The document of quantize inspect": ["inspect BARE --json"],
 }
@@ -306,10 +317,13 @@ RUNS = {  # a document's section, and the runs that together show all of its fie
 @pytest.mark.parametrize("heading", RUNS)
 def test_a_table_of_fields_is_the_document(heading: str, models: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     """What a real run prints with --json has exactly the fields that the page lists, of the types that it lists."""
-    group = quantize if heading.endswith(("pack", "quantize inspect")) else edgeinfer
+    group = quantize if heading.endswith("pack") or "quantize" in heading else edgeinfer
     shape = Shape(COMMANDS.table(heading))
     for line in RUNS[heading]:
-        group([models.get(word, word) for word in line.split()], standalone_mode=False)
+        words = [str(Path(models[word.split("/")[0]], *word.split("/")[1:])) if word.split("/")[0] in models else word
+                 for word in line.split()]
+        with contextlib.suppress(SystemExit):
+            group(words, standalone_mode=False)
         shape.check(json.loads(capfd.readouterr().out))
     assert not shape.unseen
 

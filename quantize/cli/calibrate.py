@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path),
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path),
               help="The folder in which the ranges are kept, for a run with the same -o.")
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="All this in YAML; flags win.")
 @click.option("--ranges", type=click.Choice(["mse", "minmax", "percentile", "entropy"]), help="Their choice; else mse.")

@@ -18,7 +18,7 @@ _RECIPES = (".yaml", ".yml")
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path), metavar="MODEL|RECIPE")
-@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder for all of it.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="A folder for all of it.")
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="All this in YAML; flags win.")
 @data_flags
 @click.option("--judge", type=click.Path(), help="Other samples to judge on, in place of the rest of --data.")

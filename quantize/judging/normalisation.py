@@ -92,7 +92,8 @@ def _strange_labels(found: Comparison) -> Finding | None:
     if best > chance + _LEAST_RIGHT * (1 - chance):
         return None
     return Finding("warning", "labels", f"the float model is right on {best:.0%} of {found.labelled} labelled samples at most, "
-                   "however they are normalised", "see that the labels count the classes as the model does, with its background if it has one")
+                   "however they are normalised",
+                   "see that the labels count the classes as the model does, with its background if it has one")
 
 
 def by_samples(spec: PreprocessSpec, tensor: Channels) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import pytest
 from quantize.graph.execute import Runner
 from quantize.grid import Grid
 from quantize.plan import INTEGER
+from quantize.rules import Rules
 from quantize.tflite import write_float, write_int8
 from quantize.tflite.kernels import PATHS
 from quantize.tflite.lower import LOWER
@@ -31,6 +32,14 @@ def test_integers_are_those_of_the_grids(name: str, delegate: bool) -> None:
     converted = write_int8(result)
     assert {op for _, op, _ in converted.islands} == ISLANDS.get(name, set())
     assert steps_apart(result, converted, delegate=delegate) <= 2
+
+
+@pytest.mark.parametrize("rules", [Rules(per_axis=False), Rules(symmetric=True), Rules(variant="tensorrt", symmetric=True, float_bias=True), Rules(weight_most=63)])
+@pytest.mark.parametrize("name", ["conv-relu", "conv-depthwise", "conv-transpose", "flatten-gemm", "silu", "squeeze-excite"])
+def test_every_rule_of_a_target(name: str, rules: Rules) -> None:
+    """One scale for all weights, no zero points, float biases: whatever the plan was made for."""
+    result = quantized(graph(*NETS[name]) if name in NETS else chain(CHAINS[name][0], *CHAINS[name][1]), rules)
+    assert steps_apart(result, write_int8(result)) <= 2
 
 
 def test_the_table_has_every_operator() -> None:
