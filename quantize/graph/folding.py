@@ -25,11 +25,12 @@ _MASKING = ("Add", "Where", "Equal")
 def fold(graph: Graph, where: str) -> Graph:
     """Fold what can be folded, in place. Raises ModelError with ``where`` for weights that are no numbers."""
     check_numbers(graph, where)
-    fold_pads(graph)
-    split_normalizations(graph, where)
-    _merge(graph)
-    _fold_after(graph)
-    _fold_before(graph)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused in the end
+        fold_pads(graph)
+        split_normalizations(graph, where)
+        _merge(graph)
+        _fold_after(graph)
+        _fold_before(graph)
     graph.remove_unused()
     check_numbers(graph, where)
     return graph

@@ -144,6 +144,19 @@ def check(node: NodeProto, opset: int, where: str) -> None:
                "cut the model before this node; do that work outside it")
     if not onnx.defs.has(op) or _schema(op, opset) is None:
         refuse(place, f"an operator of ONNX's set {opset}", "an operator that it does not have", "export the model again")
+    if op != "If":  # whose branches are looked at once one is taken
+        _check_form(node, opset, place)
+
+
+def _check_form(node: NodeProto, opset: int, place: str) -> None:
+    """Numbers of inputs and outputs, attributes and their types."""
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version, context.opset_imports = 10, {"": opset}
+    try:
+        onnx.checker.check_node(node, context)
+    except onnx.checker.ValidationError as error:
+        refuse(place, "inputs and attributes that fit the operator", " ".join(str(error).split())[:300],
+               "check the model with onnx.checker, and export it again")
 
 
 def _schema(op: str, opset: int) -> Any:

@@ -162,6 +162,8 @@ class _Pass:
             if empty and node.op in _WINDOWS:
                 refuse(self._place(proto), "a window that fits into its input", f"an output of the sides {shape}",
                        "give larger sides with --shape, or correct the model")
+            if any(side > _MOST_NUMBERS for side in shape):
+                refuse(self._place(proto), f"sides of up to {_MOST_NUMBERS}", f"an output of the sides {shape}", _DATA_HINT)
             if empty:  # nothing is in it: a constant, whatever the data
                 self._constant(name, np.zeros([max(side, 0) for side in shape], dtype))
             unread = empty or not name

@@ -5,7 +5,8 @@ An operator without a rule stays as it is; writers say that they do not know it.
 
 from __future__ import annotations
 
-from quantize.graph import Graph
+from edgeinfer.errors import ModelError
+from quantize.graph import Graph, Node
 from quantize.graph.canonical import (
     arithmetic,
     attention,
@@ -33,7 +34,16 @@ def canonical(graph: Graph, opset: int, where: str) -> Graph:
         rewrite.resolve(node)
         rule = _RULES.get(node.op)
         if rule:
-            rule(rewrite, node)
+            _apply(rule, rewrite, node)
         else:
             rewrite.nodes.append(node)
     return rewrite.finish()
+
+
+def _apply(rule: Rule, rewrite: Rewrite, node: Node) -> None:
+    """Axes out of range and lists of other lengths, which inference lets pass, come to light in the rules."""
+    try:
+        rule(rewrite, node)
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{rewrite.where}: {node}", "inputs and attributes that fit the operator", str(error),
+                         "check the model with onnx.checker, and export it again") from error

@@ -12,7 +12,7 @@ from quantize.report.sections.parts import block, lead
 
 __all__ = ["section"]
 
-_SCORE = re.compile(r"\s+\d*\.?\d+$")  # "tabby 0.42": the label is what counts
+_SCORE = re.compile(r"\s+\d*\.\d+$")  # "tabby 0.42": the label is what counts; "class 722" has none
 
 
 def section(document: Document) -> Html | None:

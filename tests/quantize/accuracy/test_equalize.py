@@ -46,7 +46,7 @@ BETWEEN: dict[str, list[tuple[object, ...]]] = {
     "a transposed convolution": [("ConvTranspose", ["x", _loud(8, 8, 2, 2, axis=1), _bias(8)], "z", {"strides": [2, 2]}),
                                  ("Relu", ["z"], "y")],
     "residual": [("Relu", ["x"], "r"), _conv("r", "z", 8, 8, seed=3), ("Add", ["r", "z"], "y")],
-    "a constant added": [("Relu", ["x"], "r"), ("Add", ["r", np.full((1, 8, 1, 1), 2, np.float32)], "y")],
+    "a constant added": [("Relu", ["x"], "r"), ("Add", ["r", weights(1, 8, 8, 8)], "y")],
     "a constant multiplied": [("Mul", ["x", np.full((1, 8, 1, 1), 2, np.float32)], "y")],
     "a gate": [("GlobalAveragePool", ["x"], "g"), _conv("g", "h", 8, 8, seed=4), ("Sigmoid", ["h"], "s"), ("Mul", ["x", "s"], "y")],
     "the product of two": [_conv("input", "z", 8, 3, seed=5), ("Mul", ["x", "z"], "y")],

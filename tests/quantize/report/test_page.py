@@ -15,7 +15,7 @@ import pytest
 import quantize.report
 from quantize.report import render
 from quantize.report.charts import intervals, layers
-from quantize.report.document import Document
+from quantize.report.document import Document, Sample, Verdict
 from quantize.report.html import Html, name, tag
 from quantize.report.svg import Scale, ticks
 from quantize.report.thumbnail import thumbnail
@@ -257,3 +257,13 @@ def test_everything_of_the_document_is_somewhere_on_the_page() -> None:
 def test_the_document_is_what_the_type_says() -> None:
     """render takes any Document, also one that came through JSON."""
     assert isinstance(full(), Document)
+
+
+def test_a_class_number_is_no_score() -> None:
+    """"class 722" against "class 577" is another answer; "tabby 0.42" against "tabby 0.40" is not."""
+    def page(float_says: str, int8_says: str) -> str:
+        worst = Sample(name="a.jpg", answers={"float": float_says, "INT8": int8_says}, sqnr_db=9.0)
+        return render(Document(model="m", verdict=Verdict(outcome="measured", sentence="s"), worst=(worst,)))
+
+    assert "the answer changes on all of them" in page("class 722", "class 577")
+    assert "the answer changes on none of them" in page("tabby 0.42", "tabby 0.40")
