@@ -25,6 +25,7 @@ __all__ = ["diagnose"]
 _IMBALANCE = 30.0  # the largest channel of a layer over its tenth part smallest
 _OUTLIER = 4.0  # the whole range over that of 99.9 % of the values
 _UNLIKE = 6.0
+_GOOD_DB = 45.0  # of one rounding to 8 bits: more than that was no gain, so losing it is no loss
 _BAD_DB = 15.0  # a tensor below this lost what matters
 
 Range = tuple[float, float]
@@ -113,7 +114,7 @@ def _first_loss(layers: Sequence[TensorComparison]) -> list[Cause]:
     """The layer at which most is lost, where the network ends up bad."""
     if not layers or layers[-1].sqnr_db >= _BAD_DB:
         return []
-    steps = [(one.sqnr_db - other.sqnr_db, other) for one, other in pairwise(layers)]
+    steps = [(min(one.sqnr_db, _GOOD_DB) - other.sqnr_db, other) for one, other in pairwise(layers)]
     if not steps:
         return []
     lost, where = max(steps, key=lambda step: step[0])

@@ -48,7 +48,7 @@ def split_heads(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> tupl
         if min(spans) <= 0 or max(spans) / min(spans) < _UNLIKE:
             continue
         values = list(joined.inputs)
-        parts = [_part(graph, value, output, index, behind) for index, value in enumerate(values)]
+        parts = [_part(graph, value, output, index, behind, len(values) == 2) for index, value in enumerate(values)]
         place = graph.outputs.index(output)
         graph.outputs[place : place + 1] = parts
         renamed = {} if behind else dict(zip(values, parts, strict=True))
@@ -71,11 +71,10 @@ def _span(limits: tuple[float, float]) -> float:
     return max(limits[1], 0.0) - min(limits[0], 0.0)
 
 
-def _part(graph: Graph, value: str, output: str, index: int, behind: list[Node]) -> str:
-    """``value`` as an output: through the Transposes, under a name that says what it is where the shape tells."""
-    shape = graph.shapes[value]
-    role = "boxes" if 4 in shape[1:] else "scores"
-    name = role if role not in graph.shapes else f"{output}_{index}"
+def _part(graph: Graph, value: str, output: str, index: int, behind: list[Node], pair: bool) -> str:
+    """``value`` as an output: through the Transposes. Of a ``pair`` the shape tells which part is boxes, which scores."""
+    role = ("boxes" if 4 in graph.shapes[value][1:] else "scores") if pair else ""
+    name = role if role and role not in graph.shapes else f"{output}_{index}"
     steps = [*reversed(behind)]
     if not steps:
         _rename(graph, value, name)

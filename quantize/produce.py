@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,13 +34,15 @@ TITLES = {"tflite": "INT8 TFLite", "onnx": "INT8 ONNX", "float": "float"}
 @dataclass(frozen=True)
 class Product:
     """A model file. ``perms``: for each output, in which order it has the float graph's axes. ``islands``: operators that it
-    computes in float: node, operator, reason."""
+    computes in float: node, operator, reason. ``twin``: what stands for the file where this machine would compute it
+    otherwise than its target does."""
 
     format: str
     path: Path
     channels_last: bool
     perms: Mapping[str, Perm | None]
     islands: tuple[tuple[str, str, str], ...] = ()
+    twin: bytes = field(default=b"", repr=False)
 
     @property
     def title(self) -> str:
@@ -59,8 +62,16 @@ def produce(quantized: Quantized, formats: Sequence[str], io: IO, rules: Rules, 
             made.append(Product(format, path, last, converted.output_perms, tuple(converted.islands)))
         else:
             save(path, write_qdq(quantized, rules.variant, rules.unsigned).SerializeToString(deterministic=True))
-            made.append(Product(format, path, False, {}))
+            made.append(Product(format, path, False, {}, twin=_twin(quantized, rules)))
     return made
+
+
+def _twin(quantized: Quantized, rules: Rules) -> bytes:
+    """On x86-64, the same ONNX file with activations as uint8. There ONNX Runtime computes the layers around a residual Add of
+    int8 in float, which ARM does not; the twin it computes in integers, with ARM's very results."""
+    if platform.machine() != "x86_64" or rules.unsigned or rules.variant != "cpu":
+        return b""
+    return write_qdq(quantized, rules.variant, unsigned=True).SerializeToString(deterministic=True)
 
 
 def float_subject(graph: Graph, setting: Setting, recipe: Recipe, folder: Path,
@@ -74,7 +85,11 @@ def float_subject(graph: Graph, setting: Setting, recipe: Recipe, folder: Path,
 
 def subject(product: Product, setting: Setting, recipe: Recipe, folder: Path, title: str = "", proof: Proof = Proof(),  # noqa: B008  frozen
             parameters: Mapping[str, object] | None = None) -> Subject:
-    """A product as a bundle in ``folder`` and in the engine. ``parameters``: more of the decoder's than the recipe says."""
+    """A product, or its twin, as a bundle in ``folder`` and in the engine. ``parameters``: more of the decoder's than the recipe
+    says."""
+    if product.twin:
+        product = replace(product, path=folder.with_name(f"{folder.name}-twin.onnx"))
+        save(product.path, product.twin)
     bundle = bundled(product, setting, recipe, folder, proof, parameters)
     return Subject(title or product.title, bundle, setting.judging.format, product.perms, recipe.threads)
 
@@ -89,7 +104,7 @@ def given_of(setting: Setting, recipe: Recipe, channels_last: bool, parameters: 
     """What ``pack`` is told: the recipe's part, with everything found out since."""
     fields = {name: getattr(recipe, name) for name in Given.__struct_fields__}
     fields |= {"preprocess": as_given(setting, channels_last), "decoder": setting.decoder, "shape": {}, "override": True,
-               "parameters": {**recipe.parameters, **(parameters or {})}}
+               "parameters": {**setting.parameters, **(parameters or {})}}
     return msgspec.convert(fields, Given)
 
 

@@ -26,13 +26,14 @@ __all__ = ["Setting", "establish"]
 
 @dataclass(frozen=True)
 class Setting:
-    """``graph``: the float model. ``spec``: its preprocessing, in the graph's layout. ``decoder``: of the bundle. ``notes``:
-    what was assumed, in sentences."""
+    """``graph``: the float model. ``spec``: its preprocessing, in the graph's layout. ``decoder`` and ``parameters``: of the
+    bundle. ``notes``: what was assumed, in sentences."""
 
     graph: Graph
     spec: PreprocessSpec
     facts: Facts
     decoder: str
+    parameters: dict[str, object]
     labels: tuple[str, ...]
     calibration: Dataset
     judging: Dataset
@@ -69,13 +70,13 @@ def establish(recipe: Recipe) -> Setting:
     labels = _labels(recipe, learnt)
     if spec is None:
         raise ManifestError.of(facts.faults)
-    decoder, notes = _decoder(recipe, learnt, graph, labels)
+    decoder, parameters, notes = _decoder(recipe, learnt, graph, labels)
     notes += [*loaded.notes]
     notes += [f"assumed {name} = {fact.value}: {fact.why}" for name, fact in facts.assumptions().items()]
     outputs = tuple(TensorSpec(name=name, shape=graph.shapes[name], dtype="float32") for name in graph.outputs)
-    DECODERS.load(decoder, "--decoder")(recipe.parameters, outputs, labels, float_inputs(graph))  # faults now, not after hours
+    DECODERS.load(decoder, "--decoder")(parameters, outputs, labels, float_inputs(graph))  # faults now, not after hours
     calibration, judging = _datasets(recipe, spec, graph, labels, decoder)
-    return Setting(graph, spec, facts, decoder, labels, calibration, judging, tuple(notes))
+    return Setting(graph, spec, facts, decoder, parameters, labels, calibration, judging, tuple(notes))
 
 
 def _learnt(path: Path) -> Learnt:
@@ -98,19 +99,24 @@ def _labels(recipe: Recipe, learnt: Learnt) -> tuple[str, ...]:
         raise ConfigError(f"--labels {recipe.labels}", "a file of labels in UTF-8, one a line", str(error)) from error
 
 
-def _decoder(recipe: Recipe, learnt: Learnt, graph: Graph, labels: tuple[str, ...]) -> tuple[str, list[str]]:
+def _decoder(recipe: Recipe, learnt: Learnt, graph: Graph,
+             labels: tuple[str, ...]) -> tuple[str, dict[str, object], list[str]]:
+    """Its name, its parameters, and what was assumed."""
     stated = recipe.decoder or learnt.decoder
     if stated:
-        return stated, []
+        return stated, recipe.parameters, []
     shapes = [graph.shapes[output] for output in graph.outputs]
     if len(shapes) == 1 and labels and math.prod(shapes[0]) == len(labels):
-        return "classify", []  # pack finds the same
-    return "raw", ["nothing says what the outputs mean: the bundle will publish them as they are (say --decoder)"]
+        return "classify", recipe.parameters, []  # pack finds the same
+    elements = sum(math.prod(shape) for shape in shapes)
+    whole = {"max_elements": elements} if elements > 2048 else {}  # too much for a payload, but not to be judged by
+    said = "nothing says what the outputs mean: the bundle will publish them as they are (say --decoder)"
+    return "raw", {**whole, **recipe.parameters}, [said]
 
 
 def _datasets(recipe: Recipe, spec: PreprocessSpec, graph: Graph, labels: tuple[str, ...],
               decoder: str) -> tuple[Dataset, Dataset]:
-    task = {"anomaly": "anomaly"}.get(decoder, "")
+    task = decoder if decoder in ("anomaly", "regress") else ""
     inputs = float_inputs(graph)
 
     def opened(path: str) -> Dataset:

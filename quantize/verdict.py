@@ -7,8 +7,9 @@ from typing import Any
 
 from quantize.dataset import tensors
 from quantize.graph.execute import Runner
-from quantize.judge import Finding, Growth, Verdict, judge, watched
+from quantize.judge import Finding, Verdict, judge, watched
 from quantize.judging.finding import Severity
+from quantize.judging.growth import growth_finding
 from quantize.progress import Progress
 from quantize.ranges import Observer
 from quantize.report import document as report
@@ -16,7 +17,7 @@ from quantize.setting import Setting
 
 __all__ = ["SampleVerdict", "growth_of", "judge_samples"]
 
-_BUDGET = 240  # runs of the float model, in which it is asked which normalisation it answers best with
+_BUDGET = 480  # runs of the float model, in which it is asked which normalisation it answers best with
 _SEVERITY: dict[Severity, report.Severity] = {"ok": "good", "note": "note", "warning": "warning"}
 _SENTENCES: dict[Severity, str] = {
     "ok": "Nothing speaks against these samples.",
@@ -75,10 +76,4 @@ def judge_samples(setting: Setting, progress: Progress) -> SampleVerdict:
 def growth_of(observer: Observer) -> Finding:
     """Whether ranges grew in the last quarter of the samples."""
     after = {name: (one.low, one.high) for name, one in observer.histograms.items() if one.total}
-    few = observer.seen < 4
-    growth = Growth(observer.seen if few else 4)
-    for _ in range(observer.seen if few else 3):
-        growth.add(after if few else observer.before)
-    if not few:
-        growth.add(after)
-    return growth.finding()
+    return growth_finding(observer.before, after, observer.seen)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeinfer.model.tensor import Array
 
-__all__ = ["descend", "error", "gptq"]
+__all__ = ["descend", "error", "gptq", "search"]
 
 _BLOCK = 64
 
@@ -24,9 +24,18 @@ def error(weights: Array, wanted: Array, moments: Array) -> Array:
     return summed
 
 
+def search(wanted: Array, scale: Array, moments: Array, most: int, passes: int = 3) -> Array:
+    """Integers (groups, outputs, inputs) of ``wanted`` on ``scale`` (groups, outputs), from -most to most, whose outputs err no
+    more than those of the nearest integers. ``moments``: (groups, inputs, inputs), positive definite."""
+    steps = scale[:, :, None]
+    nearest = np.clip(np.rint(wanted / steps), -most, most)
+    found = gptq(wanted, scale, moments, most)
+    worse = error(found * steps, wanted, moments) > error(nearest * steps, wanted, moments)  # clipped, or few columns
+    return descend(np.where(worse[:, :, None], nearest, found), wanted, scale, moments, most, passes)
+
+
 def gptq(wanted: Array, scale: Array, moments: Array, most: int) -> Array:
-    """Integers (groups, outputs, inputs) of ``wanted`` on ``scale`` (groups, outputs), from -most to most. ``moments``:
-    (groups, inputs, inputs), positive definite, with the same order of columns in all groups: loud ones are rounded first."""
+    """Integers that GPTQ finds. The order of columns is the same in all groups: those loud on the whole are rounded first."""
     columns = wanted.shape[2]
     order = np.argsort(-np.einsum("gkk->k", moments), kind="stable")
     upper = np.linalg.cholesky(np.linalg.inv(moments[:, order][:, :, order])).transpose(0, 2, 1)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeinfer.model.tensor import Array
-from quantize.accuracy.integers import descend, gptq
+from quantize.accuracy.integers import search
 from quantize.accuracy.regressors import Layer, Moments
 from quantize.accuracy.twins import Samples, Twins
 from quantize.graph import Graph, Node
@@ -24,9 +24,8 @@ from quantize.progress import Progress, Silent
 __all__ = ["put_bias", "reconstruct", "rounded_layers"]
 
 _ROWS = 16384  # positions that a layer's moments are made of, from all samples together
-_RIDGE = 0.1  # pull of the regression towards the float weights, in mean variances of the columns
+_RIDGE = 2.0  # pull of the regression towards the float weights, in mean variances of the columns; more helps where samples are few
 _DAMPING = 0.01  # as in GPTQ's paper
-_PASSES = 3
 
 
 def reconstruct(quantized: Quantized, graph: Graph, samples: Samples, progress: Progress | None = None,
@@ -104,9 +103,7 @@ def _search(weights: Array, moments: Moments, per_output: bool, floor: Array, mo
     if not per_output:
         scale = np.full_like(scale, scale.max())
     scale = scale.astype(np.float32).astype(np.float64)  # as it will be stored
-    integers = gptq(wanted, scale, damped, most)
-    integers = descend(integers, wanted, scale, damped, most, _PASSES)
-    return _Found(integers, scale)
+    return _Found(search(wanted, scale, damped, most), scale)
 
 
 def _regress(weights: Array, own: Array, cross: Array, ridge: Array) -> Array:

@@ -50,22 +50,19 @@ def by_words(words: Sequence[str], classes: ClassNames, task: str, where: str) -
 
 
 def by_table(path: Path, names: Sequence[str], classes: ClassNames, task: str) -> Labelling:
-    """A CSV: the first column has the sample's name (with or without folders and suffix) or its number from 0; the others
-    have its class (the column called label or class, else the second) or its values (``task`` "regress", or where they
-    are numbers that are not whole). Samples that it does not name have no label. Raises DataError."""
-    table = [row.cells for row in rows(path)]
-    keys, place = [row[0] for row in table], places(names)
-    if (keys and keys[0].casefold() in _NUMBER) or (not any(key in place for key in keys) and all(map(str.isdecimal, keys[1:]))):
-        place = {str(index): index for index in range(len(names))}
-    header = table.pop(0) if table and table[0][0] not in place and not all(map(is_number, table[0][1:])) else []
+    """A CSV: the column that holds most samples' names (with or without folders and suffix), or their numbers from 0 in the
+    first; the others have the class (the column called label or class, else the next) or values (``task`` "regress", or where
+    they are numbers that are not whole). Samples that it does not name have no label. Raises DataError."""
+    table, place = _by_name([row.cells for row in rows(path)], names)
+    header = table.pop(0) if table and table[0][0] not in place else []
+    unknown = [row[0] for row in table if row[0] not in place]
     table = [row for row in table if row[0] in place]
     widths = sorted(set(map(len, table)))
     if len(widths) != 1 or widths[0] < 2:
-        raise DataError(str(path), f"rows of a sample's name (such as {listed(names, 2)}) and its label",
-                        f"rows of {' or '.join(map(str, widths))} cells" if widths else f"others: {listed(keys, 2)}",
-                        f"head -3 '{path}'")
+        got = f"rows of {' or '.join(map(str, widths))} cells" if widths else f"others: {listed(header[:1] + unknown, 2)}"
+        raise DataError(str(path), f"rows of a sample's name (such as {listed(names, 2)}) and its label", got, f"head -3 '{path}'")
     columns = [cell.casefold() for cell in header]
-    column = next((columns.index(name) for name in LABEL_COLUMNS if name in columns[1:]), 1)
+    column = next((columns.index(name, 1) for name in LABEL_COLUMNS if name in columns[1:]), 1)
     if task == "regress" or (not task and _fractions(table)):
         return _values(table, header, place, path)
     by_words([row[column] for row in table], classes, "classify", str(path))  # refuses what is no class
@@ -76,6 +73,18 @@ def by_table(path: Path, names: Sequence[str], classes: ClassNames, task: str) -
         if found.setdefault(place[row[0]], label) != label:
             raise DataError(str(path), f"one label for '{row[0]}'", f"{found[place[row[0]]].index} and {label.index}")
     return found.get
+
+
+def _by_name(table: list[list[str]], names: Sequence[str]) -> tuple[list[list[str]], dict[str, int]]:
+    """The rows with the sample's name in front, and the index of each name; or numbers, where the first column has those."""
+    place = places(names)
+    width = min(map(len, table), default=0)
+    hits = [sum(row[column] in place for row in table) for column in range(width)]
+    numbered = width > 0 and all(row[0].isdecimal() for row in table[1:])
+    if width and (table[0][0].casefold() in _NUMBER or (not any(hits) and numbered)):
+        return table, {str(index): index for index in range(len(names))}
+    best = hits.index(max(hits)) if any(hits) else 0
+    return [[row[best], *row[:best], *row[best + 1:]] for row in table], place
 
 
 def _fractions(table: Sequence[Sequence[str]]) -> bool:

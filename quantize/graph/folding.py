@@ -49,17 +49,23 @@ def check_numbers(graph: Graph, where: str) -> None:
 
 
 def fold_pads(graph: Graph) -> None:
-    """A Pad with zeros becomes pads of the convolutions that read it."""
+    """A Pad with zeros becomes pads of the convolutions and average pools that read it. (ONNX Runtime 1.20 does the latter
+    itself, and then counts wrong.)"""
     producers = graph.producers()
     for node in graph.nodes:
-        pad = producers.get(node.inputs[0]) if node.op == "Conv" else None
+        pad = producers.get(node.inputs[0]) if node.op in ("Conv", "AveragePool") else None
         if pad is None or pad.op != "Pad" or pad.attributes["mode"] != "constant" or pad.attributes["value"] != 0:
             continue
-        pads, rank = pad.attributes["pads"], len(node.attributes["strides"])
+        pads, rank, own = pad.attributes["pads"], len(node.attributes["strides"]), node.attributes["pads"]
         if any(pads[:2]) or any(pads[rank + 2:rank + 4]):
             continue
         more = [*pads[2:2 + rank], *pads[rank + 4:]]
-        node.attributes["pads"] = [old + new for old, new in zip(node.attributes["pads"], more, strict=True)]
+        if node.op == "AveragePool":
+            counts = node.attributes["count_include_pad"] or not any(own)
+            if not counts or any(pad >= size for pad, size in zip(more, node.attributes["kernel_shape"] * 2, strict=True)):
+                continue
+            node.attributes["count_include_pad"] = 1
+        node.attributes["pads"] = [old + new for old, new in zip(own, more, strict=True)]
         node.inputs[0] = pad.inputs[0]
     graph.remove_unused()
 

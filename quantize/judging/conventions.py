@@ -38,7 +38,8 @@ class Convention:
         if isinstance(spec, WindowSpec) and spec.normalize == "none":
             return "preprocess.normalize to none"
         mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (spec.mean, spec.std))
-        return f"preprocess.mean to [{mean}] and preprocess.std to [{std}]"
+        kind = "preprocess.normalize to standardize, " if isinstance(spec, WindowSpec) else ""
+        return f"{kind}preprocess.mean to [{mean}] and preprocess.std to [{std}]"
 
 
 def rivals(spec: PreprocessSpec, raw: Channels) -> list[Convention]:

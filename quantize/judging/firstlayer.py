@@ -4,6 +4,9 @@ A layer that was trained (with a BatchNormalization that is folded into it, or w
 deviation of what it computes from its inputs: 0.4 to 2.2 of it on the nets that this was measured on. Both grow with the
 weights' scale, so that their quotient only changes with the input's: pixels of 0 to 255 in place of -1 to 1 make it some
 hundredth, and the other way round a hundred.
+
+Without BatchNormalization biases stay near where they began, near 0, and tell nothing: one in ten of them was then 0.18 of its
+channel's weights (their Euclidean norm) or more, and 1 to many thousand of them with it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from quantize.judging.channels import Channels
 __all__ = ["USUAL", "FirstLayer", "deviation_from_usual", "first_layer"]
 
 USUAL = 0.9
+_LEAST_FITTED = 0.3  # of a channel's weights, exceeded by one bias in ten
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 
 
@@ -47,11 +51,20 @@ def first_layer(graph: Graph) -> FirstLayer | None:
             continue
         if node.op in _WEIGHTED:
             bias = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 else None
-            if bias is None or graph.dtypes[node.name] != "float32" or np.median(np.abs(bias)) == 0:
+            weights = graph.constants.get(node.inputs[1])
+            if bias is None or weights is None or not _fitted(bias, weights, 1 if node.op == "ConvTranspose" else 0):
                 return None
             return FirstLayer(node.name, bias)
         reached.update(node.outputs)
     return None
+
+
+def _fitted(bias: Array, weights: Array, axis: int) -> bool:
+    """Whether the biases are those of a BatchNormalization, by their size beside the weights'."""
+    if weights.shape[axis] != bias.size or not np.any(bias):  # a ConvTranspose of groups
+        return False
+    norms = np.linalg.norm(np.moveaxis(weights, axis, 0).reshape(bias.size, -1).astype(np.float64), axis=1)
+    return float(np.percentile(np.abs(bias) / np.maximum(norms, 1e-12), 90)) >= _LEAST_FITTED
 
 
 def deviation_from_usual(quotient: float) -> float:

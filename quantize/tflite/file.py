@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
 from edgeinfer.errors import UnavailableError
@@ -30,11 +29,13 @@ class File:
 
     def __init__(self, graph: Graph, grids: Mapping[str, Grid]) -> None:
         try:
+            import flatbuffers
             from ai_edge_litert import schema_py_generated as schema
         except ImportError as error:
             raise UnavailableError(graph.name, "ai-edge-litert, whose schema writes .tflite", str(error),
                                    "pip install 'edgeinfer[quantize]'") from error
         self.graph, self.grids, self.schema = graph, grids, schema
+        self._builder = flatbuffers.Builder(1 << 16)
         self.kernels: list[str] = []
         self._subgraph = schema.SubGraphT()
         self._subgraph.name, self._subgraph.tensors, self._subgraph.operators = b"main", [], []
@@ -91,9 +92,8 @@ class File:
         model.operatorCodes = [self._code(*code) for code in self._codes]
         model.subgraphs, model.buffers = [self._subgraph], self._buffers
         model.signatureDefs = [self._signature()]
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        self._builder.Finish(model.Pack(self._builder), b"TFL3")
+        return bytes(self._builder.Output())
 
     def _add(self, name: str, shape: Sequence[int], dtype: str, array: Array | None, grid: Grid | None) -> int:
         content = None

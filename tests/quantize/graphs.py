@@ -31,12 +31,9 @@ def model(nodes: Sequence[NodeSpec], inputs: Mapping[str, Any], outputs: Sequenc
     """An ONNX model. ``inputs``: shape by name (float32; a side that is text is open), or (shape, dtype)."""
     protos, constants = [], []
     for place, (op, wanted, made, *attributes) in enumerate(nodes):
-        names = []
-        for number, value in enumerate(wanted):
-            if not isinstance(value, str):
-                constants.append(numpy_helper.from_array(np.asarray(value), f"{op.lower()}{place}.{number}"))
-                value = constants[-1].name
-            names.append(value)
+        names = [value if isinstance(value, str) else f"{op.lower()}{place}.{number}" for number, value in enumerate(wanted)]
+        constants += [numpy_helper.from_array(np.asarray(value), name)
+                      for name, value in zip(names, wanted, strict=True) if not isinstance(value, str)]
         protos.append(helper.make_node(op, names, [made] if isinstance(made, str) else made, **(attributes[0] if attributes else {})))
     facts = [_value_info(name, what) for name, what in inputs.items()]
     proto = helper.make_graph(protos, "net", facts, [onnx.ValueInfoProto(name=name) for name in outputs], constants)

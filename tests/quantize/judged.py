@@ -45,8 +45,9 @@ def spec(convention: str, colour: str = "RGB") -> ImageSpec:
 
 
 @cache
-def net(convention: str, inside: bool = False) -> Graph:
-    """The classifier for pictures that are normalised so, by the recipe or by the graph itself."""
+def net(convention: str, inside: bool = False, fitted: bool = True) -> Graph:
+    """The classifier for pictures that are normalised so, by the recipe or by the graph itself (``inside``). Not ``fitted``: its
+    biases are small, as without BatchNormalization."""
     random = np.random.default_rng(5)
     made, truth = pictures(480, 1)
     mean, std = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in CONVENTIONS[convention])
@@ -59,6 +60,8 @@ def net(convention: str, inside: bool = False) -> Graph:
         deviation = seen.std((0, 2, 3))
         weights /= deviation[:, None, None, None]
         bias = (-seen.mean((0, 2, 3)) / deviation + random.normal(0, 0.5, channels)).astype(np.float32)
+        if not fitted:
+            bias = random.normal(0, 0.05, channels).astype(np.float32) * np.linalg.norm(weights.reshape(channels, -1), axis=1)
         value = np.maximum(convolved(value, weights) + bias[:, None, None], 0)
         nodes += [("Conv", [name, weights, bias], f"conv{place}"), ("Relu", [f"conv{place}"], f"relu{place}")]
         name = f"relu{place}"
@@ -94,3 +97,32 @@ class Counted:
     def __call__(self, feeds):
         self.runs += 1
         return self._runner.run(feeds)
+
+
+SENSOR_LENGTH, SENSOR_CHANNELS = 8, 2
+
+
+def windows(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, 8, 2) in a sensor's units, about 500 and 20, and their twelve classes."""
+    random = np.random.default_rng(seed)
+    truth = np.arange(count) % CLASSES
+    time = np.arange(SENSOR_LENGTH)
+    waves = np.stack([np.sin(time * (0.3 + truth[:, None] % 4) + truth[:, None]), np.cos(time * (0.2 + truth[:, None] // 4))], 2)
+    return (waves + random.normal(0, 0.1, waves.shape)) * (50.0, 3.0) + (500.0, 20.0), truth
+
+
+@cache
+def sensor_net() -> Graph:
+    """A classifier of windows that are normalised to mean 0 and deviation 1."""
+    random = np.random.default_rng(5)
+    made, truth = windows(480, 1)
+    value = ((made - (500.0, 20.0)) / (35.0, 2.0)).reshape(len(made), -1).astype(np.float32)
+    weights = random.normal(0, 1, (value.shape[1], 64)).astype(np.float32)
+    seen = value @ weights
+    weights, bias = weights / seen.std(0), (-seen.mean(0) / seen.std(0) + random.normal(0, 1, 64)).astype(np.float32)
+    hidden = np.concatenate([np.maximum(value @ weights + bias, 0), np.ones((len(value), 1), np.float32)], 1)
+    wanted = np.eye(CLASSES, dtype=np.float32)[truth] * 10
+    fitted = np.linalg.solve(hidden.T @ hidden + 1e-3 * np.eye(65), hidden.T @ wanted).astype(np.float32)
+    nodes = [("Flatten", ["window"], "flat"), ("Gemm", ["flat", weights, bias], "hidden"), ("Relu", ["hidden"], "relu"),
+             ("Gemm", ["relu", fitted[:-1].copy(), fitted[-1].copy()], "logits")]
+    return graphs.graph(nodes, {"window": (1, SENSOR_LENGTH, SENSOR_CHANNELS)}, ["logits"])

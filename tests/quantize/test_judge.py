@@ -112,6 +112,15 @@ def test_a_graph_that_normalises_itself_wants_pixels_as_they_are(tmp_path: Path)
     assert judge(judged.walk(tmp_path, judged.spec("0 to 255")), run=runner.run, graph=graph).severity != "warning"
 
 
+@pytest.mark.parametrize("recipe", judged.CONVENTIONS)
+def test_a_net_without_batch_normalisation_is_not_accused(tmp_path: Path, recipe: str) -> None:
+    """Its small biases tell nothing of its input's scale: pixels of 0 to 255 may be what it was trained on."""
+    graph = judged.net(recipe, fitted=False)
+    runner = Runner(graph, [*graph.outputs, *watched(graph)])
+    assert first_layer(graph) is None
+    assert found(judge(judged.walk(tmp_path, judged.spec(recipe)), run=runner.run, graph=graph), "normalisation").severity == "ok"
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 130), st.sampled_from(["image of twelve classes", "image of two"]))
 def test_the_budget_is_kept(tmp_path_factory: pytest.TempPathFactory, budget: int, kind: str) -> None:
@@ -146,7 +155,7 @@ def test_without_a_model_nothing_is_said_of_pictures_normalisation(tmp_path: Pat
 def test_the_first_layer_is_found_behind_what_has_no_weights() -> None:
     """And only where it has biases."""
     weights = np.ones((4, 3, 1, 1), np.float32)
-    for bias, expected in ((np.ones(4, np.float32), "y"), (np.zeros(4, np.float32), None)):
+    for bias, expected in ((np.ones(4, np.float32), "y"), (np.zeros(4, np.float32), None), (np.full(4, 0.1, np.float32), None)):
         graph = graphs.graph([("Relu", ["image"], "r"), ("Conv", ["r", weights, bias], "y"), ("Relu", ["y"], "z")], {"image": (1, 3, 4, 4)}, ["z"])
         layer = first_layer(graph)
         assert (layer.name if layer else None) == expected
@@ -277,6 +286,20 @@ def test_windows_in_another_unit_than_the_recipes_are_told(tmp_path: Path) -> No
     assert "mean 0 and deviation 1 is meant" in finding.text
 
 
+def test_the_float_model_is_asked_about_windows_too(tmp_path: Path) -> None:
+    """Whether it wants the sensor's own units, or these samples at mean 0 and deviation 1."""
+    graph, (made, _) = judged.sensor_net(), judged.windows(96, 2)
+    runner = Runner(graph, [*graph.outputs, *watched(graph)])
+    plain = WindowSpec(length=8, channels=2)
+    scaled = msgspec.structs.replace(plain, normalize="standardize", mean=(500.0, 20.0), std=(35.0, 2.0))
+    right, wrong = (found(judge(array(tmp_path, made, spec, WINDOW), run=runner.run, graph=graph), "normalisation")
+                    for spec in (scaled, plain))
+    assert right.severity == "ok"
+    assert wrong.severity == "warning"
+    assert "'mean 0 and deviation 1'" in wrong.text
+    assert "preprocess.normalize to standardize, preprocess.mean to [" in wrong.advice
+
+
 @pytest.mark.parametrize(("unit", "warned"), [(1.0, False), (3.0, True), (0.01, True)])
 def test_windows_beyond_or_far_within_a_recipes_limits_are_told(tmp_path: Path, unit: float, warned: bool) -> None:
     """Of a recipe with minimum and maximum."""
@@ -398,5 +421,5 @@ def test_real_nets_are_told_right_from_wrong_by_photos_without_labels(zoo: Path,
     for mean, std in (right, *wrong):
         recipe = ImageSpec(height=side, width=side, colour=colour, layout="NCHW", resize=resize, mean=mean, std=std)
         dataset, _ = open_dataset(zoo / "quantize/photos", recipe).split(24)
-        finding = found(judge(tensors(dataset, recipe, inputs), run=runner.run, graph=graph), "normalisation")
+        finding = found(judge(tensors(dataset, recipe, inputs), run=runner.run, graph=graph, budget=48), "normalisation")
         assert finding.severity == ("ok" if (mean, std) == right else "warning"), finding

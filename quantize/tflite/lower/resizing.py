@@ -104,16 +104,18 @@ def taps_of(node: Node, axis: int, side: int, size: int) -> Taps:
 
 
 def _coordinates(mode: str, side: int, size: int, scale: float) -> Array:
-    """Where each output lies among the inputs."""
-    places = np.arange(size, dtype=np.float64)
+    """Where each output lies among the inputs, in float32 as ONNX Runtime works it out: what falls between two inputs, or just
+    beside, depends on it."""
+    places, one, half, step = np.arange(size, dtype=np.float32), np.float32(1), np.float32(0.5), np.float32(scale)
     if mode == "align_corners":
-        return places * (side - 1) / (size - 1) if size > 1 else places * 0
-    if mode == "asymmetric":
-        return places / scale
-    if mode == "pytorch_half_pixel" and size == 1:
-        return places * 0
-    offset = side / 2 * (1 - size / (scale * side)) if mode == "half_pixel_symmetric" else 0.0
-    at: Array = offset + (places + 0.5) / scale - 0.5
+        at: Array = places * np.float32(side - 1) / np.float32(max(size - 1, 1))
+    elif mode == "asymmetric":
+        at = places / step
+    elif mode == "pytorch_half_pixel" and size == 1:
+        at = places
+    else:
+        middle = one - np.float32(size) / (step * np.float32(side)) if mode == "half_pixel_symmetric" else np.float32(0)
+        at = np.float32(side) * half * middle + (places + half) / step - half
     return at
 
 

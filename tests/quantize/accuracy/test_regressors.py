@@ -69,7 +69,7 @@ def test_a_linear_layer_is_its_matrix_times_its_columns() -> None:
 @pytest.mark.parametrize("most", [1, 7, 16, 100])
 def test_columns_are_thinned_out_on_a_lattice(most: int) -> None:
     """About as many positions as asked for, never more, and others from turn to turn."""
-    net, layer = _layer("Conv", (1, 2, 12, 12), weights(2, 2, 1, 1), 2)
+    _, layer = _layer("Conv", (1, 2, 12, 12), weights(2, 2, 1, 1), 2)
     x = np.arange(288, dtype=np.float32).reshape(1, 2, 12, 12)
     first, second = layer.columns(x, most, 0), layer.columns(x, most, 1)
     assert most / 4 <= first.shape[2] <= max(most, 1) * 1.8

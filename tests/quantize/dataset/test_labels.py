@@ -68,6 +68,7 @@ def test_an_anomaly_detectors_other_folders_hold_anomalies(tmp_path: Path, norma
     "file;label\n1.png;cat\n2.png;dog\n3;cat\n",
     "index,size,class\n2,0.5,dog\n1,0.5,cat\n0,0.5,cat\n",
     "file,label\na/1.png,0\na/2.png,1\n3.png,0\nother.png,1\n",
+    "id,label,file\n17,cat,a/1.png\n18,dog,a/2.png\n19,cat,3.png\n",
 ])
 def test_a_csv_names_samples_and_classes(tmp_path: Path, text: str) -> None:
     """By path, by file, without suffix or by number from 0; by the class's name or number; with a header or none."""

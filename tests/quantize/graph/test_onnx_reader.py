@@ -12,7 +12,7 @@ import pytest
 from quantize.graph import Graph
 from quantize.graph.execute import Runner
 from quantize.graph.onnx_reader import read_model
-from tests.quantize.graphs import chain_model, model, random_feeds, run, weights
+from tests.quantize.graphs import model, random_feeds, run, weights
 
 I64 = np.int64
 X4, X3, X2 = {"x": (1, 8, 6, 6)}, {"x": (1, 5, 8)}, {"x": (3, 8)}
@@ -35,8 +35,8 @@ def same_numbers(proto: Any, shapes: Any = None, tolerance: float = 1e-5) -> Gra
     feeds = random_feeds(graph)
     wanted, made = run(proto, feeds), Runner(graph, threads=1).run(feeds)
     assert list(made) == [output.name for output in proto.graph.output]
-    for expected, got in zip(wanted, made.values(), strict=True):
-        expected = expected.astype(got.dtype)
+    for original, got in zip(wanted, made.values(), strict=True):
+        expected = original.astype(got.dtype)
         assert got.shape == expected.shape
         span = float(np.ptp(expected)) if expected.size else 0.0
         np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * max(span, 1e-3))
@@ -69,6 +69,8 @@ CASES: list[tuple[str, Sequence[Any], Any, list[str]]] = [
     ("an Add of a whole plane stays", [("Conv", ["x", W, B], "c"), ("Add", ["c", weights(4, 4, 4)], "y")], X4, ["Conv", "Add"]),
     ("a scale before a padded Conv goes in", [("Div", ["x", f(255)], "d"), ("Conv", ["d", W, B], "y", {"pads": [1] * 4})], X4, ["Conv"]),
     ("a zero Pad becomes pads of the Conv", [("Pad", ["x", i(0, 0, 0, 1, 0, 0, 2, 1)], "p"), ("Conv", ["p", W, B], "y")], X4, ["Conv"]),
+    ("a zero Pad becomes pads of an average that count", [("Pad", ["x", i(0, 0, 1, 1, 0, 0, 1, 1)], "p"), ("AveragePool", ["p"], "y", {"kernel_shape": [3, 3], "strides": [2, 2]})], X4, ["AveragePool"]),
+    ("a zero Pad before an average that does not count its own stays", [("Pad", ["x", i(0, 0, 1, 1, 0, 0, 1, 1)], "p"), ("AveragePool", ["p"], "y", {"kernel_shape": [3, 3], "pads": [1] * 4})], X4, ["Pad", "AveragePool"]),
     ("a Pad with another value stays", [("Pad", ["x", i(0, 0, 0, 1, 0, 0, 2, 1), f(1)], "p"), ("Conv", ["p", W, B], "y")], X4, ["Pad", "Conv"]),
     ("Identity, Dropout and a Cast to what it is go away", [("Identity", ["x"], "a"), ("Dropout", ["a"], ["b", "mask"]), ("Cast", ["b"], "c", {"to": 1}), ("Relu", ["c"], "y")], X2, ["Relu"]),
     ("an output after no-ops keeps its name", [("Relu", ["x"], "a"), ("Identity", ["a"], "y")], X2, ["Relu"]),

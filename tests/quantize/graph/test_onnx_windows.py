@@ -13,7 +13,7 @@ from edgeinfer.errors import ModelError
 from tests.quantize.graph.test_onnx_reader import same_numbers
 from tests.quantize.graphs import model, run, weights
 
-few = settings(deadline=None, max_examples=80, derandomize=True)
+few = settings(deadline=None, max_examples=1000, derandomize=True)
 SIDES = st.lists(st.integers(3, 9), min_size=1, max_size=2)
 AUTO = st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 
@@ -121,15 +121,12 @@ def test_a_resize_has_scales_and_sizes(mode: str, coordinates: str, nearest: str
             assert len(node.attributes["scales"]) == 4
 
 
-@pytest.mark.parametrize("scale", [0.5, 2.0, 3.0])
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-@pytest.mark.parametrize(("op", "opset"), [("Upsample", 7), ("Upsample", 9), ("Resize", 10)])
+@pytest.mark.parametrize(("op", "opset", "scale"), [("Upsample", 7, 2.0), ("Upsample", 9, 3.0), ("Resize", 10, 0.5), ("Resize", 10, 2.0)])
 def test_upsample_is_a_resize(op: str, opset: int, mode: str, scale: float) -> None:
     """Of sets 7 to 10, with scales as an attribute or an input."""
     scales = [1.0, 1.0, scale, scale]
     spec = ("Upsample", ["x"], "y", {"mode": mode, "scales": scales}) if opset == 7 else (op, ["x", np.array(scales, np.float32)], "y", {"mode": mode})
-    if scale < 1 and op == "Upsample":
-        pytest.skip("Upsample only enlarges")
     graph = same_numbers(model([spec], {"x": (1, 2, 6, 6)}, ["y"], opset))
     assert [node.op for node in graph.nodes] == ["Resize"]
 
@@ -138,5 +135,5 @@ def test_a_region_is_not_resized() -> None:
     """tf_crop_and_resize is refused with the node's name."""
     inputs = ["x", np.array([0, 0, 0, 0, 1, 1, 0.5, 0.5], np.float32), "", np.array([1, 2, 3, 3], np.int64)]
     proto = model([("Resize", inputs, "y", {"coordinate_transformation_mode": "tf_crop_and_resize"})], {"x": (1, 2, 6, 6)}, ["y"])
-    with pytest.raises(ModelError, match="Resize 'y'.*tf_crop_and_resize"):
+    with pytest.raises(ModelError, match=r"Resize 'y'.*tf_crop_and_resize"):
         same_numbers(proto)

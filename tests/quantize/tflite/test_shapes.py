@@ -120,6 +120,8 @@ MODES = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "hal
        pairs(st.integers(2, 6), st.integers(2, 6)), pairs(st.integers(1, 12), st.integers(1, 12)), st.booleans())
 def test_resizing(mode: str, where: str, nearest: str, size: tuple[int, int], wanted: tuple[int, int], conv: bool) -> None:
     """Every way to count coordinates and to round them, to any size: one operator of TFLite where it does the same."""
+    assume(where != "half_pixel_symmetric" or mode == "linear")  # half-way, rounding to the nearest hangs on the last bit
+    assume(all(int(side * float(np.float32(made / side))) == made for side, made in zip(size, wanted, strict=True)))  # ONNX Runtime reads others both ways
     net = resized((1, 3, *size), (1, 3, *wanted), mode, where, nearest, conv)
     assert miss(net, write_float(net)) < NEAR
     result = quantized(net)

@@ -1,0 +1,104 @@
+"""The networks of MLPerf Tiny, quantised by one run each, beside the INT8 files that MLPerf publishes of them.
+
+The float files are the source and the truth; each INT8 file answers the samples that did not calibrate, and its outputs are
+read by its own grids. ``tests/quantize/tiny.py`` says what the samples are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinfer.model.backends import RuntimeOptions, open_session
+from quantize.compare import Parity
+from quantize.dataset import tensors
+from quantize.graph.execute import Runner
+from quantize.metrics.fidelity import SQNR
+from quantize.progress import Silent
+from quantize.run import run
+from quantize.setting import establish
+from tests import litert
+from tests.quantize.tiny import NETS, recipe
+
+pytest.importorskip("cv2")
+pytestmark = pytest.mark.zoo
+
+
+@dataclass(frozen=True)
+class Made:
+    """``tflite``: the file. ``decibels``: signal to noise of each file's outputs against float's. ``parity``: as reported."""
+
+    tflite: Path
+    decibels: dict[str, float]
+    parity: Parity
+
+
+@pytest.fixture(scope="module", params=NETS)
+def made(request: pytest.FixtureRequest, zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One run on a net, and all answers of its files."""
+    name = request.param
+    folder = tmp_path_factory.mktemp(name)
+    wanted = recipe(name, zoo, folder)
+    parity = run(wanted, folder / "out", Silent()).document.parity
+    assert parity is not None
+    setting = establish(wanted)
+    feeds = [next(iter(feed.values())) for _, feed in tensors(setting.judging, setting.spec, setting.inputs)]
+    runner = Runner(setting.graph)
+    truth = [np.ravel(next(iter(runner.run({setting.graph.inputs[0]: feed}).values()))) for feed in feeds]
+    stem = Path(wanted.model).stem
+    files = {"reference": zoo / NETS[name].reference, **{kind: folder / f"out/{stem}.{kind}" for kind in ("tflite", "onnx")}}
+    decibels = {}
+    for kind, file in files.items():
+        metric = SQNR()
+        for expected, got in zip(truth, answers(file, feeds), strict=True):
+            metric.add(expected, got)
+        decibels[kind] = round(metric.result().value, 2)
+    print(f"\n{name}: {len(feeds)} samples, dB {decibels}")
+    return Made(files["tflite"], decibels, parity)
+
+
+def answers(file: Path, feeds: list[np.ndarray]) -> list[np.ndarray]:
+    """The outputs as real numbers, each in one row. ``feeds``: with channels second."""
+    session = open_session(file, file.suffix[1:], RuntimeOptions())
+    spec, out = session.inputs[0], session.outputs[0]
+    found = []
+    for feed in feeds:
+        turned = feed.ndim == 4 and file.suffix == ".tflite"
+        session.input(0)[...] = spec.quantize(feed.transpose(0, 2, 3, 1) if turned else feed).reshape(spec.shape)
+        session.invoke()
+        found.append(np.array(out.dequantize(session.output(0)), np.float64).ravel())
+    session.close()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_int8_files_are_as_close_to_float_as_mlperfs_own(kind: str, made: Made) -> None:
+    """Signal to noise of the outputs on the same samples is at least that of the reference file."""
+    assert made.decibels[kind] >= made.decibels["reference"]
+
+
+def test_both_files_give_one_answer(made: Made) -> None:
+    """TFLite in LiteRT and ONNX in ONNX Runtime: the same class on 99.5 % of samples, no output further than two steps apart."""
+    (output,) = made.parity.outputs
+    print(f"at most {output.max_lsb} steps apart, {100 * output.identical:.2f} % equal; agreement {made.parity.agreement}")
+    assert output.max_lsb <= 2.01
+    assert made.parity.agreement is None or made.parity.agreement.value >= 99.5
+
+
+def test_xnnpack_takes_all_that_it_has_kernels_for(made: Made) -> None:
+    """One partition of all operators but Softmax, for which XNNPACK has no 8-bit kernel."""
+    session = open_session(made.tflite, "tflite", RuntimeOptions())
+    print(session.runs_on)
+    taken = re.search(r"XNNPACK(?: \((\d+) of (\d+) operators\))?", session.runs_on)
+    session.close()
+    assert taken is not None
+    interpreter = litert.interpreter().Interpreter(str(made.tflite))
+    interpreter.allocate_tensors()
+    operators = [detail["op_name"] for detail in interpreter._get_ops_details()]
+    assert operators.count("DELEGATE") == 1
+    if taken[1]:
+        assert int(taken[2]) - int(taken[1]) <= operators.count("SOFTMAX")
