@@ -34,6 +34,7 @@ JOINING = frozenset({"Concat", "Min", "Max"})
 FIXED: dict[str, Range] = {"Sigmoid": (0, 1), "Softmax": (0, 1), "HardSigmoid": (0, 1), "Tanh": (-1, 1),
                            "LogSoftmax": (-16, 0)}
 _SPECIFIED = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "Tanh": (1 / 128, 0), "LogSoftmax": (16 / 256, 127)}
+_SPECIFIED_16 = {"Sigmoid", "Softmax", "Tanh"}  # 1/32768 and 0, in 16 bits
 INTEGER = WEIGHTED | MOVING | JOINING | frozenset(_SPECIFIED) | {
     "MatMul", "Add", "Sub", "Mul", "Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "HardSigmoid", "Gelu", "Elu",
     "GlobalAveragePool", "ReduceMean", "ReduceSum"}
@@ -173,6 +174,8 @@ class _Grids:
         fixed = [self._fixed[value] for value in members if value in self._fixed]
         low, high = FIXED[fixed[0]] if len(fixed) == 1 else self._range(members)
         if any(value in self._sixteen for value in members):
+            if len(fixed) == 1 and fixed[0] in _SPECIFIED_16:
+                return Grid("int16", np.array([1 / 32768], np.float32), np.zeros(1, np.int64))
             return Grid.of_range(low, high, "int16", symmetric=True)
         if self._rules.symmetric:
             return Grid.of_range(low, high, "int8", symmetric=True)

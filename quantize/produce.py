@@ -71,7 +71,8 @@ def _twin(quantized: Quantized, rules: Rules) -> bytes:
     int8 in float, which ARM does not; the twin it computes in integers, with ARM's very results."""
     if platform.machine() != "x86_64" or rules.unsigned or rules.variant != "cpu":
         return b""
-    return write_qdq(quantized, rules.variant, unsigned=True).SerializeToString(deterministic=True)
+    data: bytes = write_qdq(quantized, rules.variant, unsigned=True).SerializeToString(deterministic=True)
+    return data
 
 
 def float_subject(graph: Graph, setting: Setting, recipe: Recipe, folder: Path,

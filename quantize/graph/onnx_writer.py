@@ -47,7 +47,8 @@ def value_info(graph: Graph, name: str) -> onnx.ValueInfoProto:
 
 def opset_for(graph: Graph) -> int:
     """The operator set to write: 17 or the first newer one that has every operator with its attributes and inputs."""
-    return max([LEAST_OPSET, *(_least(node) for node in graph.nodes)])
+    wide = any(node.op == "QuantizeLinear" and graph.dtypes[node.name] == "int16" for node in graph.nodes)
+    return max([21 if wide else LEAST_OPSET, *(_least(node) for node in graph.nodes)])
 
 
 def _least(node: Node) -> int:

@@ -28,8 +28,11 @@ class KernelPath:
     why: str = ""
 
 
-def _floats(*kernels: str) -> KernelPath:
-    return KernelPath(kernels, FLOAT, f"TFLite has no INT8 {kernels[0]} in all its runtimes")
+def _floats(kernel: str, why: str = "") -> KernelPath:
+    return KernelPath((kernel,), FLOAT, why or f"not every TFLite runtime has an INT8 {kernel}")
+
+
+_NORMALIZING = "means and variances are worked out in float"
 
 
 PATHS: Mapping[str, KernelPath] = {
@@ -39,9 +42,10 @@ PATHS: Mapping[str, KernelPath] = {
     "PRelu": KernelPath(("PRELU",)), "HardSwish": KernelPath(("HARD_SWISH",)), "HardSigmoid": KernelPath(("ADD", "MUL"), BOTH),
     "Sigmoid": KernelPath(("LOGISTIC",), BOTH), "Tanh": KernelPath(("TANH",), BOTH), "Gelu": KernelPath(("GELU",)),
     "Elu": KernelPath(("ELU",)), "Softmax": KernelPath(("SOFTMAX",), BOTH), "LogSoftmax": KernelPath(("LOG_SOFTMAX",)),
-    "Erf": _floats("ERF"), "Exp": _floats("EXP"), "Log": _floats("LOG"), "Sqrt": _floats("SQRT"), "Abs": _floats("ABS"),
+    "Exp": KernelPath(("EXP",)), "Abs": KernelPath(("ABS",)),
+    "Erf": _floats("EXP", "TFLite has no ERF: it is made of ten operators, in float"), "Log": _floats("LOG"), "Sqrt": _floats("SQRT"),
     "Neg": _floats("NEG"), "Reciprocal": _floats("DIV"), "Floor": _floats("FLOOR"), "Div": _floats("DIV"), "Pow": _floats("POW"),
-    "Cast": _floats("CAST"),
+    "Cast": _floats("CAST", "it changes the dtype"),
     "Add": KernelPath(("ADD",), BOTH), "Sub": KernelPath(("SUB",), BOTH), "Mul": KernelPath(("MUL",), BOTH),
     "Min": KernelPath(("MINIMUM",), BOTH), "Max": KernelPath(("MAXIMUM",), BOTH),
     "MaxPool": KernelPath(("MAX_POOL_2D",), BOTH), "AveragePool": KernelPath(("AVERAGE_POOL_2D",), BOTH),
@@ -53,7 +57,8 @@ PATHS: Mapping[str, KernelPath] = {
     "Expand": KernelPath(("BROADCAST_TO",), BOTH), "Tile": KernelPath(("TILE",)), "Gather": KernelPath(("GATHER",), BOTH),
     "Resize": KernelPath(("RESIZE_BILINEAR",), BOTH), "DepthToSpace": KernelPath(("DEPTH_TO_SPACE",)),
     "SpaceToDepth": KernelPath(("SPACE_TO_DEPTH",)),
-    "LayerNormalization": _floats("RSQRT"), "InstanceNormalization": _floats("RSQRT"), "BatchNormalization": _floats("MUL"),
+    "LayerNormalization": _floats("RSQRT", _NORMALIZING), "InstanceNormalization": _floats("RSQRT", _NORMALIZING),
+    "BatchNormalization": _floats("MUL", "nothing before it takes it in"),
 }
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")

@@ -13,7 +13,7 @@ from edgeinfer.errors import ModelError
 from tests.quantize.graph.test_onnx_reader import same_numbers
 from tests.quantize.graphs import model, run, weights
 
-few = settings(deadline=None, max_examples=1000, derandomize=True)
+few = settings(deadline=None, max_examples=80, derandomize=True)
 SIDES = st.lists(st.integers(3, 9), min_size=1, max_size=2)
 AUTO = st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 

@@ -21,7 +21,7 @@ from tests.quantize.tflite.test_float import CHAINS, NETS, X
 # the newest versions that tflite-runtime 2.14 knows (tensorflow 2.14: lite/core/kernels/register.cc); 1 where not here
 KNOWN = {"ABS": 5, "ADD": 5, "ARG_MAX": 3, "AVERAGE_POOL_2D": 3, "BATCH_MATMUL": 4, "BROADCAST_TO": 3, "CAST": 5, "CONCATENATION": 4, "CONV_2D": 7,
          "DEPTHWISE_CONV_2D": 7, "DEPTH_TO_SPACE": 2, "DEQUANTIZE": 5, "DIV": 2, "EXP": 2, "FULLY_CONNECTED": 10, "GATHER": 6, "GELU": 2, "LEAKY_RELU": 2,
-         "LOG": 2, "LOGISTIC": 3, "LOG_SOFTMAX": 2, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MINIMUM": 4, "MIRROR_PAD": 3, "MUL": 7, "PAD": 4, "PADV2": 4,
+         "LOGISTIC": 3, "LOG_SOFTMAX": 2, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MINIMUM": 4, "MIRROR_PAD": 3, "MUL": 7, "PAD": 4, "PADV2": 4,
          "QUANTIZE": 3, "REDUCE_MAX": 3, "REDUCE_MIN": 3, "RELU": 3, "RELU6": 3, "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 2, "SLICE": 6,
          "SOFTMAX": 3, "SPACE_TO_DEPTH": 2, "SPLIT": 4, "STRIDED_SLICE": 8, "SUB": 5, "SUM": 2, "TANH": 3, "TILE": 3, "TRANSPOSE": 6, "TRANSPOSE_CONV": 4}
 

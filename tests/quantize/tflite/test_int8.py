@@ -90,6 +90,16 @@ def test_an_excluded_node_is_an_island() -> None:
     assert steps_apart(result, converted) <= 1
 
 
+@pytest.mark.parametrize("op", ["Exp", "Abs"])
+def test_what_a_table_can_do_is_no_island(op: str) -> None:
+    """Between integers the kernel looks the answer up: the same numbers as in float and rounded."""
+    result = quantized(chain(X, ("Tanh",), (op,), ("Tanh",)))
+    result.activations[result.graph.nodes[1].name] = Grid.of_range(-1, 3)
+    converted = write_int8(result)
+    assert not converted.islands
+    assert steps_apart(result, converted) <= 2
+
+
 def test_neighbouring_islands_are_one() -> None:
     """Nothing is rounded between two operators that compute in float, and a value is made float once."""
     net = graph([("Conv", ["x", weights(5, 6, 1, 1)], "c"), ("Sigmoid", ["c"], "s"), ("Tanh", ["s"], "t"), ("Mul", ["c", "t"], "m"),
