@@ -35,7 +35,8 @@ class Method:
 
     def make(self, choice: Choice) -> Quantized:
         """The quantised graph of a choice."""
-        ranges = chosen(self._observer.histograms, choice.ranges, self._rules.symmetric, whole=self.graph.outputs)
+        ranges = chosen(self._observer.histograms, choice.ranges, self._rules.symmetric,
+                        whole=[*self.graph.inputs, *self.graph.outputs])
         quantized = plan(self.graph, ranges, self._rules, choice.excluded, choice.wide)
         if self._recipe.rounding == "reconstruct":
             return reconstruct(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress)

@@ -22,7 +22,7 @@ __all__ = ["equalize"]
 _ROUNDS = 60
 _STEP = 0.5  # all classes move at once: half the way each time, or neighbours swing
 _SETTLED = 1.01
-_WORTH_IT = 2.0  # a network whose channels all differ by less stays as it is
+_WORTH_IT = 10.0  # times that channels of a tensor differ; what differs by less loses as much as it gains
 
 
 def equalize(graph: Graph) -> tuple[Graph, list[str]]:
@@ -34,6 +34,8 @@ def equalize(graph: Graph) -> tuple[Graph, list[str]]:
         return graph, []
     scaled = {node.name: _Scaled(graph, node, channels) for node in nodes}
     before = _spread(scaled.values())
+    if before < _WORTH_IT:
+        return graph, []
     total = np.ones(channels.classes)
     for _ in range(_ROUNDS):
         factors = _factors(list(scaled.values()), channels.classes) ** _STEP
@@ -42,8 +44,6 @@ def equalize(graph: Graph) -> tuple[Graph, list[str]]:
             one.apply(factors)
         if max(factors.max(), 1 / factors.min()) < _SETTLED:
             break
-    if max(total.max(), 1 / total.min()) < _WORTH_IT:
-        return graph, []
     made = graph.copy()
     for one in scaled.values():
         one.put(made)

@@ -13,7 +13,8 @@ The canonical form, so that nobody else needs to know what operator sets looked 
     MatMul         two inputs, both varying
     Clip           attributes min, max (floats; -inf, inf where open); one input
     Relu Sigmoid Tanh HardSwish Erf Exp Log Sqrt Abs Neg Reciprocal Floor; LeakyRelu Elu (alpha); HardSigmoid (alpha, beta);
-    Gelu (approximate: "none" or "tanh"); PRelu (x, slope constant). SiLU is Sigmoid and Mul
+    Gelu (approximate: "none" or "tanh"); PRelu (x, slope constant). SiLU is Sigmoid and Mul; Softplus, Mish, Softsign, Selu and
+    Celu are written out
     Softmax, LogSoftmax   axis, not negative
     MaxPool, AveragePool  kernel_shape, strides, pads; dilations (MaxPool); count_include_pad (AveragePool); ceil_mode resolved
     GlobalAveragePool, GlobalMaxPool
@@ -25,7 +26,9 @@ The canonical form, so that nobody else needs to know what operator sets looked 
     DepthToSpace (blocksize, mode)  SpaceToDepth (blocksize)  ArgMax (axis, keepdims)
     ReduceMean ReduceSum ReduceMax ReduceMin (axes, not negative and sorted; keepdims)
     LayerNormalization (x, scale, bias; axis, not negative; epsilon)   InstanceNormalization (x, scale, bias; epsilon)
-    BatchNormalization (x, scale, bias, mean, var; epsilon)   only where nothing takes it in
+    A BatchNormalization that nothing takes in is Mul and Add, a Sub or Div by a constant is Add or Mul, a mean over all
+    spatial sides is GlobalAveragePool. A Slice with a negative step may end at -1: down to index 0. Resize has antialias,
+    cubic_coeff_a, exclude_outside, extrapolation_value, and AveragePool has dilations, where they are not the default
 """
 
 from __future__ import annotations

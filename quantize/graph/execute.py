@@ -13,7 +13,7 @@ from edgeinfer.errors import ModelError, UnavailableError
 from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
 
-__all__ = ["Runner", "Walk", "ModelRunner", "run_model"]
+__all__ = ["ModelRunner", "Runner", "Walk", "run_model"]
 
 
 _NOT_OURS = ["WeightBiasQuantization"]  # it rounds weights that were left float on purpose; the device runs without it, too

@@ -77,8 +77,8 @@ def kws_windows(folder: Path, count: int, seed: int = 0) -> np.ndarray:
     bands = _mel_htk(40, 1024, 20.0, 4000.0)
     cosines = np.cos(np.pi / 40 * (np.arange(40)[None] + 0.5) * np.arange(10)[:, None]) * 2 / np.sqrt(80)
     made = []
-    for number in range(count):
-        sound = _varied(sounds[number % len(sounds)], rng)
+    for _ in range(count):
+        sound = _varied(sounds[rng.integers(len(sounds))], rng)
         spectra = np.abs(_spectra(sound, 640, 320, 1024))
         made.append(np.log(spectra @ bands + 1e-6) @ cosines.T)
     return np.array(made, np.float32)
@@ -112,9 +112,9 @@ def _second(path: Path) -> np.ndarray:
 
 
 def _varied(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Moved by up to 0.1 s, up to 20 % faster or slower, up to 12 dB louder or softer, in coloured noise."""
+    """Moved by up to 0.1 s, up to 20 % faster or slower, from 12 dB softer to 4 dB louder, in coloured noise."""
     places = np.arange(RATE) * rng.uniform(0.8, 1.2) + rng.integers(-1600, 1600)
-    moved = np.interp(places, np.arange(RATE), sound, 0, 0) * 10 ** rng.uniform(-0.6, 0.6)
+    moved = np.interp(places, np.arange(RATE), sound, 0, 0) * 10 ** rng.uniform(-0.6, 0.2)
     return moved + 10 ** rng.uniform(-4, -1.5) * _coloured(RATE, rng.uniform(0, 1.5), rng)
 
 

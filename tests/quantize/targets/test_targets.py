@@ -15,7 +15,7 @@ EXPECTED: dict[str, tuple[Rules, dict[str, str]]] = {
     "raspberry-pi-4": (CPU, {"tflite": "litert", "onnx": "onnxruntime"}),
     "raspberry-pi-5": (CPU, {"tflite": "litert", "onnx": "onnxruntime"}),
     "coral-dev": (CPU, {"tflite": "edgetpu", "onnx": "onnxruntime"}),
-    "x86-64": (Rules(weight_most=63), {"tflite": "litert", "onnx": "onnxruntime"}),
+    "x86-64": (Rules(weight_most=63, unsigned=True), {"tflite": "litert", "onnx": "onnxruntime"}),
     "jetson-orin-nano": (Rules(variant="tensorrt", symmetric=True, float_bias=True), {"onnx": "tensorrt"}),
 }
 
