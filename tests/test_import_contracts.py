@@ -20,6 +20,8 @@ PLANTED = [
     ("toolkit", "edgeinfer/daemon.py", "import quantize.pack"),
     ("toolkit", "edgeinfer/model/bundle.py", "import onnx"),
     ("toolkit-sees", "quantize/pack.py", "import edgeinfer.sources"),
+    ("toolkit-light", "quantize/accuracy/rounding.py", "import scipy"),
+    ("plug-ins-converters", "quantize/converters/keras.py", "import quantize.converters.torch"),
     ("pixels", "edgeinfer/payload.py", "import numpy"),
     ("pixels", "edgeinfer/sinks/stdout.py", "import edgeinfer.model.frame"),
     ("pixels", "edgeinfer/model/result.py", "import edgeinfer.model.tensor"),

@@ -71,7 +71,8 @@ class Layer:
         if self.node.op == "ConvTranspose":
             x, pads = _spread(x, kernel, pads, strides, dilations, list(at.get("output_padding", [0] * rank)))
             strides = [1] * rank
-        x = np.pad(x, [(0, 0), (0, 0)] + [(max(0, pads[axis]), max(0, pads[axis + rank])) for axis in range(rank)])
+        if any(pad > 0 for pad in pads):
+            x = np.pad(x, [(0, 0), (0, 0)] + [(max(0, pads[axis]), max(0, pads[axis + rank])) for axis in range(rank)])
         cut = [slice(max(0, -pads[axis]), x.shape[axis + 2] - max(0, -pads[axis + rank])) for axis in range(rank)]
         x = x[tuple(_ALL + cut)]
         windows = tuple((side - 1) * dilation + 1 for side, dilation in zip(kernel, dilations, strict=True))
@@ -119,7 +120,7 @@ class Moments:
         floats, stored = floats - self._centre, stored - self._centre
         self.samples += 1
         self.count += floats.shape[2]
-        self._sums += floats.sum(2, dtype=np.float64), stored.sum(2, dtype=np.float64)
+        self._sums += floats.sum(2), stored.sum(2)
         if self._second:
             turned = stored.transpose(0, 2, 1)
             self._own += stored @ turned

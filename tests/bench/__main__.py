@@ -4,6 +4,11 @@
     window         what a window costs over bare invoke, on kws
     sharing        four pipelines on one engine over one pipeline
     memory         PSS of the daemon, sensor and camera
+
+Two more are long and run only when named; scripts/bench-accuracy does it, with the environment that NNCF wants:
+
+    accuracy       INT8 of EfficientNet-Lite0 by this toolkit, ONNX Runtime's and NNCF
+    photos         seconds and memory of quantize, with all photos and with twice as many
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import memory, speed
+from tests.bench import accuracy, memory, speed
 from tests.conftest import ROOT
 
 _BENCHES: dict[str, Callable[[Path, Path], None]] = {
@@ -23,10 +28,11 @@ _BENCHES: dict[str, Callable[[Path, Path], None]] = {
     "sharing": speed.sharing,
     "memory": memory.memory,
 }
+_ASKED: dict[str, Callable[[Path, Path], None]] = {"accuracy": accuracy.accuracy, "photos": accuracy.photos}
 
 
 def main(names: list[str]) -> None:
-    """Run the named benches, or all of them."""
+    """Run the named benches, or those that are neither long nor want more packages."""
     zoo = Path(os.environ.get("EDGEINFER_ZOO", ROOT.parent / "shared" / "zoo"))
     if not zoo.is_dir():
         sys.exit(f"no model zoo at {zoo}: set EDGEINFER_ZOO")
@@ -34,7 +40,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeinfer-bench-") as folder:
         for name in names or _BENCHES:
             print(f"== {name}", flush=True)
-            _BENCHES[name](zoo, Path(folder))
+            (_BENCHES | _ASKED)[name](zoo, Path(folder))
 
 
 if __name__ == "__main__":

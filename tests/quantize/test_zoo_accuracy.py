@@ -22,6 +22,7 @@ from quantize.progress import Silent
 from quantize.run import run
 from quantize.setting import establish
 from tests import litert
+from tests.quantize.answers import answers
 from tests.quantize.tiny import NETS, recipe
 
 pytest.importorskip("cv2")
@@ -61,20 +62,6 @@ def made(request: pytest.FixtureRequest, zoo: Path, tmp_path_factory: pytest.Tem
     return Made(files["tflite"], decibels, parity)
 
 
-def answers(file: Path, feeds: list[np.ndarray]) -> list[np.ndarray]:
-    """The outputs as real numbers, each in one row. ``feeds``: with channels second."""
-    session = open_session(file, file.suffix[1:], RuntimeOptions())
-    spec, out = session.inputs[0], session.outputs[0]
-    found = []
-    for feed in feeds:
-        turned = feed.ndim == 4 and file.suffix == ".tflite"
-        session.input(0)[...] = spec.quantize(feed.transpose(0, 2, 3, 1) if turned else feed).reshape(spec.shape)
-        session.invoke()
-        found.append(np.array(out.dequantize(session.output(0)), np.float64).ravel())
-    session.close()
-    return found
-
-
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])
 def test_int8_files_are_as_close_to_float_as_mlperfs_own(kind: str, made: Made) -> None:
     """Signal to noise of the outputs on the same samples is at least that of the reference file."""
@@ -89,16 +76,24 @@ def test_both_files_give_one_answer(made: Made) -> None:
     assert made.parity.agreement is None or made.parity.agreement.value >= 99.5
 
 
-def test_xnnpack_takes_all_that_it_has_kernels_for(made: Made) -> None:
+def test_xnnpack_takes_all_that_it_has_kernels_for(made: Made, zoo: Path) -> None:
     """One partition of all operators but Softmax, for which XNNPACK has no 8-bit kernel."""
+    if not partitions(zoo / NETS["ad01"].reference)[0]:
+        pytest.skip("this runtime hands XNNPACK no 8-bit file at all, as tflite-runtime 2.14 on x86-64")
+    count, operators = partitions(made.tflite)
+    assert count == 1
     session = open_session(made.tflite, "tflite", RuntimeOptions())
     print(session.runs_on)
     taken = re.search(r"XNNPACK(?: \((\d+) of (\d+) operators\))?", session.runs_on)
     session.close()
     assert taken is not None
-    interpreter = litert.interpreter().Interpreter(str(made.tflite))
-    interpreter.allocate_tensors()
-    operators = [detail["op_name"] for detail in interpreter._get_ops_details()]
-    assert operators.count("DELEGATE") == 1
     if taken[1]:
         assert int(taken[2]) - int(taken[1]) <= operators.count("SOFTMAX")
+
+
+def partitions(file: Path) -> tuple[int, list[str]]:
+    """How many partitions of a file are delegated, and its operators."""
+    interpreter = litert.interpreter().Interpreter(str(file))
+    interpreter.allocate_tensors()
+    operators = [detail["op_name"] for detail in interpreter._get_ops_details()]
+    return operators.count("DELEGATE"), operators

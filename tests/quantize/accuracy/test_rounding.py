@@ -68,6 +68,16 @@ def test_layers_left_float_stay_float() -> None:
     assert sqnr(net, found, samples) > sqnr(net, quantized, samples)
 
 
+def test_layers_with_16_bit_activations_gain_too() -> None:
+    """Their weights still have 8 bits, and their grids 16."""
+    net, samples = mobile(), photos(8)
+    wide = [node.name for node in net.nodes if node.op in ("Conv", "Gemm")][2:5]
+    quantized = plan(net, ranges(net, samples), Rules(), wide=wide)
+    found = reconstruct(quantized, net, samples, threads=1)
+    assert sqnr(net, found, samples) > sqnr(net, quantized, samples)
+    assert {grid.dtype for grid in found.activations.values()} == {"int8", "int16"}
+
+
 def test_shared_weights_keep_the_nearest_integers() -> None:
     """Two layers with one set of weights would each want integers of its own."""
     shared, bias = weights(3, 3, 1, 1), np.zeros(3, np.float32)
