@@ -25,7 +25,7 @@ from quantize.setting import Setting
 
 __all__ = ["calibrate"]
 
-_VERSION = b"ranges 2"
+_VERSION = b"ranges 3"
 _EVERY = 32  # samples between two savings
 
 
@@ -44,11 +44,13 @@ def calibrate(graph: Graph, setting: Setting, values: Sequence[str], cache: Path
         return observer
     if position:
         progress.say(f"resumed behind sample {position} of {len(data)} ({path.name})")
-    left = tensors(data, setting.spec, setting.inputs, range(position, len(data)))
+    order = [int(index) for index in np.random.default_rng(0).permutation(len(data))]  # folders of one class come mixed
+    place = {index: number for number, index in enumerate(order)}
+    left = tensors(data, setting.spec, setting.inputs, order[position:])
     for sample, feeds in progress.count(left, len(left), "samples"):
         observer.add(feeds)
         if observer.seen % _EVERY == 0:
-            _save(path, observer, sample.index + 1)
+            _save(path, observer, place[sample.index] + 1)
     _save(path, observer, len(data))
     return observer
 

@@ -94,7 +94,7 @@ class Ladder:
         loss = self._loss(quantized)
         before = min((rung.loss for rung in self.rungs), default=None)
         gain = 0.0 if before is None else before - loss
-        kept = before is None or gain >= _LEAST_GAIN
+        kept = before is None or gain >= _LEAST_GAIN or loss <= self._allowed < before
         rung = Rung(choice, loss, gain, kept, time.monotonic() - began, choice.excluded or choice.wide)
         self.rungs.append(rung)
         verdict = "" if before is None else f", {gain:+.2f} points: {'kept' if kept else 'not kept'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from edgeinfer.model.preprocess.spec import ImageSpec
 from edgeinfer.model.tensor import Array
 from quantize.accuracy.bias import correct_bias
 from quantize.accuracy.rounding import reconstruct
@@ -12,6 +13,7 @@ from quantize.dataset import tensors
 from quantize.graph import Graph
 from quantize.grid import Quantized
 from quantize.ladder import Choice
+from quantize.pixels import pixel_grid
 from quantize.plan import plan
 from quantize.progress import Progress
 from quantize.ranges import Observer, chosen
@@ -37,7 +39,9 @@ class Method:
         """The quantised graph of a choice."""
         ranges = chosen(self._observer.histograms, choice.ranges, self._rules.symmetric,
                         whole=[*self.graph.inputs, *self.graph.outputs])
-        quantized = plan(self.graph, ranges, self._rules, choice.excluded, choice.wide)
+        spec = self._setting.spec
+        inputs = {self.graph.inputs[0]: pixel_grid(spec)} if isinstance(spec, ImageSpec) else {}
+        quantized = plan(self.graph, ranges, self._rules, choice.excluded, choice.wide, inputs)
         if self._recipe.rounding == "reconstruct":
             return reconstruct(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress)
         if self._recipe.correct_bias:

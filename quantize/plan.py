@@ -43,9 +43,10 @@ _SIMILAR = 1.5  # ranges that differ by less share a grid at a Concat, though so
 
 
 def plan(graph: Graph, ranges: Mapping[str, Range], rules: Rules, excluded: Collection[str] = (),
-         wide: Collection[str] = ()) -> Quantized:
+         wide: Collection[str] = (), inputs: Mapping[str, Grid] | None = None) -> Quantized:
     """The grids of ``graph``. ``ranges``: of every float value that may get one (``integer_values``). ``excluded``: names of
-    nodes that stay float. ``wide``: names of nodes whose inputs and outputs get 16 bits.
+    nodes that stay float. ``wide``: names of nodes whose inputs and outputs get 16 bits. ``inputs``: int8 grids of graph
+    inputs that are known better than by range.
 
     Weights are rounded to the nearest; ``accuracy.rounding`` may put better integers in their place.
     """
@@ -55,7 +56,7 @@ def plan(graph: Graph, ranges: Mapping[str, Range], rules: Rules, excluded: Coll
     values = _values(graph, integer, fused)
     units = {name for pair in fused.items() if not set(wide).isdisjoint(pair) for name in pair} | set(wide)
     sixteen = {value for node in graph.nodes if node.name in units for value in [*node.inputs, *node.outputs]}
-    activations = _Grids(graph, integer, values, ranges, rules, sixteen).assign()
+    activations = _Grids(graph, integer, values, ranges, rules, sixteen, inputs or {}).assign()
     quantized = Quantized(graph, activations, {}, frozenset(excluded))
     for node in integer:
         _constants(quantized, node, rules, sixteen)
@@ -113,7 +114,8 @@ class _Grids:
     """Groups of values that share a grid, as a forest of parents (union-find)."""
 
     def __init__(self, graph: Graph, integer: list[Node], values: list[str], ranges: Mapping[str, Range], rules: Rules,
-                 sixteen: Collection[str]) -> None:
+                 sixteen: Collection[str], inputs: Mapping[str, Grid]) -> None:
+        self._inputs = inputs
         self._graph, self._integer, self._ranges, self._rules, self._sixteen = graph, integer, ranges, rules, sixteen
         self._parent = {value: value for value in values}
         self._members = {value: [value] for value in values}
@@ -179,6 +181,9 @@ class _Grids:
             return Grid.of_range(low, high, "int16", symmetric=True)
         if self._rules.symmetric:
             return Grid.of_range(low, high, "int8", symmetric=True)
+        known = [self._inputs[value] for value in members if value in self._inputs]
+        if known:
+            return known[0]
         if len(fixed) == 1 and fixed[0] in _SPECIFIED:
             scale, zero_point = _SPECIFIED[fixed[0]]
             return Grid("int8", np.array([scale], np.float32), np.array([zero_point], np.int64))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,10 +33,12 @@ from edgeinfer.sinks.mqtt import MqttSink
 from edgeinfer.sources import SOURCES
 from edgeinfer.typed import convert
 from quantize.cli import program as quantize
+from quantize.converters import CONVERTERS
 from quantize.pack import Given
 from quantize.recipe import Recipe
 from tests import bundles
 from tests.markdown import Block, Page, Shape
+from tests.models import tiny_onnx
 from tests.quantize import runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -369,14 +373,14 @@ def test_the_table_of_the_sinks_health_is_its_state(tmp_path: Path) -> None:
 def test_every_kind_of_plug_in_is_told() -> None:
     """The page names the group of entry points of each table that a third party can add to."""
     text = PLUG_INS.section("Adding a plug-in")
-    assert all(f"`edgeinfer.{table.kind}`" in text for table in (SOURCES, SINKS, DECODERS))
+    assert all(f"`edgeinfer.{table.kind}`" in text for table in (SOURCES, SINKS, DECODERS, CONVERTERS))
     assert f"`edgeinfer.{BACKENDS.kind}`" not in text
 
 
-def _class(name: str) -> Any:
-    """The class of that name from the page's Python."""
+def _shown_there(name: str) -> Any:
+    """The class or function of that name from the page's Python."""
     for block in PLUG_INS.blocks():
-        if block.language == "python" and f"class {name}:" in block.text:
+        if block.language == "python" and re.search(rf"^(?:class|def) {name}\b", block.text, re.MULTILINE):
             names: dict[str, Any] = {"__name__": "plug_ins"}
             exec(compile(block.text, block.id, "exec"), names)
             return names[name]
@@ -387,7 +391,7 @@ def test_the_decoder_that_is_shown_decodes() -> None:
     """The page's decoder sums a quantised map with its scale and zero point."""
     real = tensor.Quantization(scale=(0.5,), zero_point=(-128,))
     spec = tensor.TensorSpec(name="map", shape=(1, 2, 2), dtype="int8", quantization=real)
-    result = _class("Density")({}, [spec], (), []).decode([np.array([[[-128, -126], [-124, -128]]], np.int8)], [], None)
+    result = _shown_there("Density")({}, [spec], (), []).decode([np.array([[[-128, -126], [-124, -128]]], np.int8)], [], None)
     assert result.document() == {"values": {"people": 3.0}}
 
 
@@ -395,7 +399,7 @@ def test_the_source_that_is_shown_delivers(tmp_path: Path) -> None:
     """The page's source reads its file, fails with a SourceError when it is gone, and can be interrupted."""
     file = tmp_path / "temp1_input"
     file.write_text("42000\n")
-    cls = _class("Hwmon")
+    cls = _shown_there("Hwmon")
     source = cls(cls.Options(path=str(file), rate=1000.0))
     source.open()
     samples = np.zeros((2, source.format().channels), np.float32)
@@ -406,3 +410,14 @@ def test_the_source_that_is_shown_delivers(tmp_path: Path) -> None:
         source.read_into(samples)
     source.interrupt()
     assert source.read_into(samples) == 0
+
+
+def test_the_converter_that_is_shown_converts(tmp_path: Path) -> None:
+    """The page's converter reads what it says, and refuses what is none."""
+    load = _shown_there("load")
+    file = tmp_path / "mean.onnx.gz"
+    file.write_bytes(gzip.compress(tiny_onnx(tmp_path / "mean.onnx").read_bytes()))
+    assert load(file, {}).graph.inputs == ["image"]
+    file.write_bytes(b"nothing")
+    with pytest.raises(errors.ModelError, match="a file that gzip made"):
+        load(file, {})

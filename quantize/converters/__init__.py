@@ -4,6 +4,8 @@
     tflite                        read as it is, channels last turned to channels second
     torch    .pt2                 torch.export.save's archive; by way of ONNX      extra ``torch``
     keras    .keras, .h5, folder  Keras' files and SavedModel; by way of TFLite    extra ``tf``
+
+A third party's entry point of the group ``edgeinfer.converters`` has the name of the suffix that it reads.
 """
 
 from __future__ import annotations
@@ -49,5 +51,11 @@ def load(path: Path, shapes: Shapes | None = None) -> Loaded:
     Raises ModelError for a file that is no float model or has what the toolkit has not, UnavailableError where the package
     of the format is not installed.
     """
-    loaded: Loaded = CONVERTERS.load(format_of(path), path.name)(path, shapes or {})
+    loaded: Loaded = CONVERTERS.load(_third_party(path) or format_of(path), path.name)(path, shapes or {})
     return loaded
+
+
+def _third_party(path: Path) -> str:
+    """The name of the installed converter that reads such a suffix, if it is none of ours."""
+    suffix = path.suffix.removeprefix(".")
+    return suffix if suffix in CONVERTERS.names()[len(CONVERTERS.entries) :] else ""

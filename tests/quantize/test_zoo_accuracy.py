@@ -6,7 +6,10 @@ read by its own grids. ``tests/quantize/tiny.py`` says what the samples are.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from quantize.progress import Silent
 from quantize.run import run
 from quantize.setting import establish
 from tests import litert
+from tests.conftest import ROOT
 from tests.quantize.answers import answers
 from tests.quantize.tiny import NETS, recipe
 
@@ -31,11 +35,18 @@ pytestmark = pytest.mark.zoo
 
 @dataclass(frozen=True)
 class Made:
-    """``tflite``: the file. ``decibels``: signal to noise of each file's outputs against float's. ``parity``: as reported."""
+    """``files``: the reference and ours. ``feeds``: what they answered, ``truth``: float's answers. ``decibels``: signal to noise
+    of each file's outputs against them. ``parity``: as reported."""
 
-    tflite: Path
+    files: dict[str, Path]
+    feeds: list[np.ndarray]
+    truth: list[np.ndarray]
     decibels: dict[str, float]
     parity: Parity
+
+    @property
+    def tflite(self) -> Path:
+        return self.files["tflite"]
 
 
 @pytest.fixture(scope="module", params=NETS)
@@ -52,20 +63,36 @@ def made(request: pytest.FixtureRequest, zoo: Path, tmp_path_factory: pytest.Tem
     truth = [np.ravel(next(iter(runner.run({setting.graph.inputs[0]: feed}).values()))) for feed in feeds]
     stem = Path(wanted.model).stem
     files = {"reference": zoo / NETS[name].reference, **{kind: folder / f"out/{stem}.{kind}" for kind in ("tflite", "onnx")}}
-    decibels = {}
-    for kind, file in files.items():
-        metric = SQNR()
-        for expected, got in zip(truth, answers(file, feeds), strict=True):
-            metric.add(expected, got)
-        decibels[kind] = round(metric.result().value, 2)
+    decibels = {kind: signal_to_noise(truth, answers(file, feeds)) for kind, file in files.items()}
     print(f"\n{name}: {len(feeds)} samples, dB {decibels}")
-    return Made(files["tflite"], decibels, parity)
+    return Made(files, feeds, truth, decibels, parity)
+
+
+def signal_to_noise(truth: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> float:
+    metric = SQNR()
+    for expected, got in zip(truth, found, strict=True):
+        metric.add(expected, got)
+    return round(metric.result().value, 2)
 
 
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])
 def test_int8_files_are_as_close_to_float_as_mlperfs_own(kind: str, made: Made) -> None:
     """Signal to noise of the outputs on the same samples is at least that of the reference file."""
     assert made.decibels[kind] >= made.decibels["reference"]
+
+
+def test_they_keep_that_on_tflite_runtime(made: Made, tmp_path: Path) -> None:
+    """The last tflite-runtime, 2.14, whose kernels round otherwise than XNNPACK: it runs them, as close to float as MLPerf's."""
+    python = Path(os.environ.get("EDGEINFER_TFLITE_RUNTIME", ROOT / ".venv-tflite-runtime/bin/python"))
+    if not python.is_file():
+        pytest.skip(f"no {python}: scripts/test-tflite-runtime makes it")
+    np.save(tmp_path / "in.npy", [feed.transpose(0, 2, 3, 1) if feed.ndim == 4 else feed for feed in made.feeds])
+    found = {}
+    for kind in ("reference", "tflite"):
+        subprocess.run([python, ROOT / "tests/quantize/run_tflite.py", made.files[kind], tmp_path / "in.npy", tmp_path / "out.npy"], check=True)
+        found[kind] = signal_to_noise(made.truth, np.load(tmp_path / "out.npy"))
+    print(f"tflite-runtime: dB {found}")
+    assert found["tflite"] >= found["reference"]
 
 
 def test_both_files_give_one_answer(made: Made) -> None:

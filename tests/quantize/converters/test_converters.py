@@ -88,6 +88,15 @@ def test_onnx_and_tflite_come_as_the_same_graph(tmp_path: Path) -> None:
     assert tflite.input_perms["image"] == (0, 2, 3, 1)
 
 
+def test_a_third_partys_converter_reads_its_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point with the suffix as its name; what has another suffix is read as ever."""
+    monkeypatch.setattr(CONVERTERS, "_entry_points", lambda: {"odd": "quantize.converters.onnx:load", "keras": "nothing:load"})
+    assert load(tiny_onnx(tmp_path / "m.odd")).graph.inputs == load(tiny_onnx(tmp_path / "m.bin")).graph.inputs
+    monkeypatch.setattr(CONVERTERS, "_entry_points", lambda: {"odd": "no_such_package:load"})
+    with pytest.raises(UnavailableError, match="no_such_package"):
+        load(tmp_path / "m.odd")
+
+
 def test_shapes_are_given_in_the_files_order(tmp_path: Path) -> None:
     loaded = load(tiny_onnx(tmp_path / "m.onnx", batch="N"), {"image": (2, 3, 8, 8)})
     assert loaded.graph.shapes["image"] == (2, 3, 8, 8)
