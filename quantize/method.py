@@ -43,14 +43,14 @@ class Method:
         inputs = {self.graph.inputs[0]: pixel_grid(spec)} if isinstance(spec, ImageSpec) else {}
         quantized = plan(self.graph, ranges, self._rules, choice.excluded, choice.wide, inputs)
         if self._recipe.rounding == "reconstruct":
-            return reconstruct(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress)
+            return reconstruct(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress, self._recipe.threads)
         if self._recipe.correct_bias:
-            return correct_bias(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress)
+            return correct_bias(quantized, self.graph, _Feeds(self._setting, _RECONSTRUCTED), self._progress, self._recipe.threads)
         return quantized
 
     def ranking(self, quantized: Quantized) -> Sequence[str]:
         """Names of nodes, that whose rounding hurts the outputs most first."""
-        return rank(quantized, self.graph, _Feeds(self._setting, _RANKED))
+        return rank(quantized, self.graph, _Feeds(self._setting, _RANKED), quick=True)
 
 
 class _Feeds:

@@ -110,6 +110,7 @@ def _session(model: ModelProto, where: str, threads: int, optimize: bool) -> Any
     options = onnxruntime.SessionOptions()
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # numpy's threads work between two runs
     options.log_severity_level = 4  # fatal only: what goes wrong is raised, and said once
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
