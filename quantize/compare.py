@@ -19,7 +19,7 @@ from quantize.metrics.classification import Agreement
 from quantize.metrics.fidelity import decibels
 from quantize.metrics.metric import Figure
 
-__all__ = ["OutputParity", "Parity", "Run", "TensorComparison", "Value", "compare", "parity", "values_of"]
+__all__ = ["OutputParity", "Parity", "ParityTally", "Run", "TensorComparison", "Value", "compare", "parity", "values_of"]
 
 Feeds = Mapping[str, Array]
 Run = Callable[[Feeds], Mapping[str, Array]]  # one sample through a model: real values by name
@@ -104,25 +104,42 @@ def parity(first: Run, second: Run, samples: Iterable[Feeds], scales: Mapping[st
            scores: str | None = None) -> Parity:
     """How alike two INT8 models answer. Both return real values by output name; ``scales``: one step of each output's grid;
     ``scores``: the output whose largest value is the answer, if there is one. Raises as ``compare``."""
-    largest, total, equal, size = (dict.fromkeys(scales, 0.0) for _ in range(4))
-    agreement, count = Agreement(), 0
+    tally = ParityTally(scales, scores)
     for feeds in samples:
-        one, other = first(feeds), second(feeds)
-        for name, scale in scales.items():
-            expected, got = _pair(name, one, other)
+        tally.add(first(feeds), second(feeds))
+    return tally.result()
+
+
+class ParityTally:
+    """The sums behind ``parity``, sample by sample."""
+
+    def __init__(self, scales: Mapping[str, float], scores: str | None = None) -> None:
+        self._scales, self._scores = scales, scores
+        self._largest, self._total, self._equal, self._size = (dict.fromkeys(scales, 0.0) for _ in range(4))
+        self._agreement, self._count = Agreement(), 0
+
+    def add(self, first: Mapping[str, Array], second: Mapping[str, Array]) -> None:
+        """Both answers to one sample. Raises ModelError where an output is missing or has another shape."""
+        for name, scale in self._scales.items():
+            expected, got = _pair(name, first, second)
             steps = np.abs(expected.astype(np.float64) - got) / scale
-            largest[name] = max(largest[name], float(np.max(steps, initial=0.0)))
-            total[name] += float(steps.sum())
-            equal[name] += float(np.count_nonzero(steps < 0.5))
-            size[name] += steps.size
-        if scores is not None:
-            agreement.add(*_pair(scores, one, other))
-        count += 1
-    if not count:
-        raise DataError("parity", "at least one sample", "none")
-    outputs = tuple(OutputParity(name=name, max_lsb=round(largest[name], 3), identical=equal[name] / max(size[name], 1.0),
-                                 mean_lsb=round(total[name] / max(size[name], 1.0), 6)) for name in scales)
-    return Parity(samples=count, outputs=outputs, agreement=agreement.result() if scores is not None else None)
+            self._largest[name] = max(self._largest[name], float(np.max(steps, initial=0.0)))
+            self._total[name] += float(steps.sum())
+            self._equal[name] += float(np.count_nonzero(steps < 0.5))
+            self._size[name] += steps.size
+        if self._scores is not None:
+            self._agreement.add(*_pair(self._scores, first, second))
+        self._count += 1
+
+    def result(self) -> Parity:
+        """Raises DataError when there is no sample."""
+        if not self._count:
+            raise DataError("parity", "at least one sample", "none")
+        outputs = [OutputParity(name=name, max_lsb=round(self._largest[name], 3),
+                                mean_lsb=round(self._total[name] / max(self._size[name], 1.0), 6),
+                                identical=self._equal[name] / max(self._size[name], 1.0)) for name in self._scales]
+        agreement = self._agreement.result() if self._scores is not None else None
+        return Parity(samples=self._count, outputs=tuple(outputs), agreement=agreement)
 
 
 def _pair(name: str, expected: Mapping[str, Array], got: Mapping[str, Array]) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,10 @@ import numpy as np
 from edgeinfer.errors import DataError
 from edgeinfer.model.result import Classes
 from edgeinfer.model.tensor import Array
-from quantize.compare import OutputParity, Parity
+from quantize.compare import Parity, ParityTally
 from quantize.dataset.labels import ClassLabel, Label
 from quantize.dataset.samples import Dataset, Sample
 from quantize.metrics import Figure, drop
-from quantize.metrics.classification import Agreement
 from quantize.progress import Progress
 from quantize.scores import Scores
 from quantize.subject import Answer, Subject
@@ -74,21 +74,23 @@ def evaluate(reference: Subject, others: Sequence[Subject], data: Dataset, progr
     """All of ``data`` through all subjects. Raises ModelError, DataError (labels that do not go with the decoder)."""
     subjects = [reference, *others]
     scores = [Scores() for _ in subjects]
-    tally = _ParityTally(others)
+    tally = _parity_of(others)
     worst: list[Worst] = []
     count = 0
     for sample in progress.count(data.samples(), len(data), "samples"):
         answers = [subject.answer(sample) for subject in subjects]
         for one, answer in zip(scores, answers, strict=True):
             one.add(sample.label, answers[0], answer)
-        tally.add(answers[1:])
+        if tally is not None:
+            tally.add(answers[1].outputs, answers[2].outputs)
         if others:
             worst = _keep(worst, _worst(sample, subjects, answers, labels))
         count += 1
     if not count:
         raise DataError(str(data.path), "samples to judge on", "none", "--calibrate every:4 leaves three quarters of them")
     standings = tuple(_standing(subject, one, scores[0]) for subject, one in zip(subjects, scores, strict=True))
-    return Evaluation(standings, tally.result(), tuple(worst), count, bool(scores[0].true), dict(data.unreadable))
+    alike = tally.result() if tally is not None else None
+    return Evaluation(standings, alike, tuple(worst), count, bool(scores[0].true), dict(data.unreadable))
 
 
 def _standing(subject: Subject, scores: Scores, reference: Scores) -> Standing:
@@ -137,35 +139,11 @@ def _truth(label: Label | None, labels: Sequence[str]) -> str:
     return label.name or (labels[label.index] if 0 <= label.index < len(labels) else str(label.index))
 
 
-class _ParityTally:
-    """Differences between the outputs of the first two INT8 subjects, in steps of the second's (TFLite's) grid, or the
-    first's where that one is float."""
-
-    def __init__(self, others: Sequence[Subject]) -> None:
-        self._pair = list(others[:2]) if len(others) == 2 else []
-        self._agreement = Agreement()
-        self._steps: dict[str, list[float]] = {}
-        self._samples = 0
-
-    def add(self, answers: Sequence[Answer]) -> None:
-        if not self._pair:
-            return
-        self._samples += 1
-        first, second = (answer.outputs for answer in answers)
-        for name, array in first.items():
-            scale = self._pair[1].scale(name) or self._pair[0].scale(name) or 1.0
-            steps = np.abs(array.astype(np.float64) - second[name]) / scale
-            largest, total, same, size = self._steps.setdefault(name, [0.0, 0.0, 0.0, 0.0])
-            self._steps[name] = [max(largest, float(steps.max())), total + float(steps.sum()),
-                                 same + float((steps < 0.5).sum()), size + steps.size]
-        flat = [np.ravel(next(iter(outputs.values()))) for outputs in (first, second)]
-        if len(first) == 1 and flat[0].size > 1:
-            self._agreement.add(*flat)
-
-    def result(self) -> Parity | None:
-        if not self._pair or not self._samples:
-            return None
-        outputs = tuple(OutputParity(name=name, max_lsb=round(largest, 3), mean_lsb=total / size, identical=same / size)
-                        for name, (largest, total, same, size) in self._steps.items())
-        agreement = self._agreement.result() if self._agreement.count else None
-        return Parity(samples=self._samples, outputs=outputs, agreement=agreement)
+def _parity_of(others: Sequence[Subject]) -> ParityTally | None:
+    """Between two INT8 files, in steps of the grid of that one which has integers at its outputs (TFLite's)."""
+    if len(others) != 2:
+        return None
+    outputs = others[0].engine.session.outputs
+    scales = {spec.name: others[1].scale(spec.name) or others[0].scale(spec.name) or 1.0 for spec in outputs}
+    vector = len(outputs) == 1 and 1 < prod(outputs[0].shape) == max(outputs[0].shape)
+    return ParityTally(scales, outputs[0].name if vector else None)
