@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -q -n 2
 
-.PHONY: demo test check test-all test-tflite-runtime conformance faults bench bundles clean
+.PHONY: demo test check test-all test-tflite-runtime conformance faults bench bench-accuracy install-size bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -33,6 +33,12 @@ faults: $(VENV)/dev.stamp   ## outages and kills at full length: a broker gone f
 
 bench: $(VENV)/dev.stamp   ## side-by-side measurements; figures, not assertions
 	$(BIN)/python -m tests.bench
+
+bench-accuracy: $(VENV)/dev.stamp   ## INT8 accuracy beside ONNX Runtime's and NNCF's quantisers, memory and time of a whole run
+	scripts/bench-accuracy
+
+install-size: $(VENV)/dev.stamp   ## what the toolkit's extra brings to a clean Python 3.11 and 3.13, and a run with nothing else
+	scripts/install-size
 
 bundles: $(VENV)/dev.stamp   ## pack the examples' bundles anew from their models
 	$(BIN)/quantize pack examples/digits/digits.tflite --recipe examples/digits/recipe.yaml -o examples/digits/bundle

@@ -92,7 +92,10 @@ def subject(product: Product, setting: Setting, recipe: Recipe, folder: Path, ti
         product = replace(product, path=folder.with_name(f"{folder.name}-twin.onnx"))
         save(product.path, product.twin)
     bundle = bundled(product, setting, recipe, folder, proof, parameters)
-    return Subject(title or product.title, bundle, setting.judging.format, product.perms, recipe.threads)
+    judged = Subject(title or product.title, bundle, setting.judging.format, product.perms, recipe.threads)
+    if product.twin:
+        judged.runs_on += ", activations as uint8 for this machine"
+    return judged
 
 
 def bundled(product: Product, setting: Setting, recipe: Recipe, out: Path, proof: Proof,
