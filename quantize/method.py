@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from edgeinfer.model.preprocess.spec import ImageSpec
 from edgeinfer.model.tensor import Array
 from quantize.accuracy.bias import correct_bias
+from quantize.accuracy.equalize import equalize
 from quantize.accuracy.rounding import reconstruct
 from quantize.accuracy.sensitivity import rank
 from quantize.dataset import tensors
@@ -21,10 +22,18 @@ from quantize.recipe import Recipe
 from quantize.rules import Rules
 from quantize.setting import Setting
 
-__all__ = ["Method"]
+__all__ = ["Method", "prepared"]
 
 _RECONSTRUCTED = 64  # samples that the search for integers looks at
 _RANKED = 12
+
+
+def prepared(graph: Graph, recipe: Recipe) -> tuple[Graph, list[str]]:
+    """The float graph as it is observed and quantised, and what was done to it, in sentences."""
+    if not recipe.equalize:
+        return graph, ["not equalised, as asked"]
+    graph, done = equalize(graph)
+    return graph, done or ["nothing to equalise across layers"]
 
 
 class Method:

@@ -14,7 +14,6 @@ from pathlib import Path
 from edgeinfer.errors import StorageError, UsageError
 from quantize import targets
 from quantize.account import Findings, account, figure_text, proof_of
-from quantize.accuracy.equalize import equalize
 from quantize.calibrate import calibrate
 from quantize.check import check
 from quantize.check import render as render_check
@@ -27,7 +26,7 @@ from quantize.graph.execute import Runner
 from quantize.grid import Quantized
 from quantize.heads import split_heads
 from quantize.ladder import Choice, Ladder
-from quantize.method import Method
+from quantize.method import Method, prepared
 from quantize.plan import integer_values
 from quantize.produce import bundled, flat_name, float_subject, produce, save, subject
 from quantize.progress import Progress, Silent
@@ -111,11 +110,9 @@ class _Run:
     def _prepare(self, setting: Setting) -> tuple[Method, Observer]:
         """The graph as it will be quantised, and the ranges of its values."""
         self.progress.step("Preparing the float network")
-        graph = setting.graph
-        if self.recipe.equalize:
-            graph, done = equalize(graph)
-            for sentence in done or ["nothing to equalise across layers"]:
-                self.progress.say(sentence)
+        graph, done = prepared(setting.graph, self.recipe)
+        for sentence in done:
+            self.progress.say(sentence)
         self.progress.step("Observing the ranges of activations")
         observer = calibrate(graph, setting, integer_values(graph), self.out / "cache", self.progress, self.recipe.threads)
         verdict = self.verdict.with_ranges(observer)

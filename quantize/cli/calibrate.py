@@ -20,6 +20,7 @@ __all__ = ["command"]
               help="The folder in which the ranges are kept, for a run with the same -o.")
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="All this in YAML; flags win.")
 @click.option("--ranges", type=click.Choice(["mse", "minmax", "percentile", "entropy"]), help="Their choice; else mse.")
+@click.option("--equalize/--no-equalize", default=None, help="Even weights out across layers; else on.")
 @click.option("--json", "as_json", is_flag=True, help="One document on stdout.")
 @data_flags
 @given_flags
@@ -31,6 +32,7 @@ def command(model: Path, out: Path, recipe: Path | None, as_json: bool, **flags:
     """
     from quantize import progress
     from quantize.calibrate import calibrate
+    from quantize.method import prepared
     from quantize.plan import integer_values
     from quantize.ranges import chosen
     from quantize.setting import establish
@@ -44,7 +46,9 @@ def command(model: Path, out: Path, recipe: Path | None, as_json: bool, **flags:
     for line in verdict.lines:
         told.say(line)
     told.step("Observing the ranges of activations")
-    graph = setting.graph
+    graph, done = prepared(setting.graph, asked)
+    for sentence in done:
+        told.say(sentence)
     observer = calibrate(graph, setting, integer_values(graph), out / "cache", told, asked.threads)
     limits = chosen(observer.histograms, asked.ranges, whole=graph.outputs)
     if as_json:
