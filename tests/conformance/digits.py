@@ -103,7 +103,7 @@ def mobile(activation):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
 
 
-def train(net, made: np.ndarray, truth: np.ndarray, epochs: int = 5):
+def train(net, made: np.ndarray, truth: np.ndarray, epochs: int):
     import torch
 
     torch.manual_seed(0)
@@ -175,9 +175,9 @@ def main(folder: Path) -> None:
     training, calibration, test = sets()
     for name, (made, truth) in (("calibration", calibration), ("test", test)):
         np.savez(folder / f"{name}.npz", pictures=made.transpose(0, 2, 3, 1), labels=truth)
-    for name, net in (("smallcnn", small_cnn()), ("mbv2", mobile(nn.ReLU6)), ("relu", mobile(nn.ReLU))):
+    for name, net, epochs in (("smallcnn", small_cnn(), 15), ("mbv2", mobile(nn.ReLU6), 6), ("relu", mobile(nn.ReLU), 6)):
         if not (folder / f"{name}.onnx").exists():
-            export(train(net, *training), folder / f"{name}.onnx")
+            export(train(net, *training, epochs), folder / f"{name}.onnx")
     for name, (low, high) in RESCALED.items():
         rescale(folder / "relu.onnx", folder / f"{name}.onnx", low, high)
     for path in sorted(folder.glob("*.onnx")):
