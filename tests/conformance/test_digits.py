@@ -71,7 +71,7 @@ def test_int8_keeps_the_accuracy(name: str, nets: Path, tmp_path: Path) -> None:
     alike = 100 * (given["onnx"] == given["tflite"]).mean()
     print(f"{name}: float {true:.2f}, " + ", ".join(f"{format} {figure:.2f}" for format, figure in figures.items())
           + f", alike on {alike:.2f} %; {'; '.join(done)}")
-    assert true >= 93, "a net that was never good proves nothing"
+    assert true >= 90, "a net that was never good proves nothing"
     for format, figure in figures.items():
         assert figure >= true - ALLOWED[name] - 1e-9, format
     assert alike >= 99.5
