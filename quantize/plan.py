@@ -22,7 +22,7 @@ from quantize.graph import Graph, Node
 from quantize.grid import Grid, Quantized, Stored
 from quantize.rules import Rules
 
-__all__ = ["FUSED", "INTEGER", "MOVING", "WEIGHTED", "fused_values", "integer_values", "output_axis", "plan",
+__all__ = ["FUSED", "INTEGER", "MOVING", "WEIGHTED", "fused_values", "integer_values", "is_planned", "output_axis", "plan",
            "store_bias"]
 
 Range = tuple[float, float]
@@ -51,7 +51,7 @@ def plan(graph: Graph, ranges: Mapping[str, Range], rules: Rules, excluded: Coll
     Weights are rounded to the nearest; ``accuracy.rounding`` may put better integers in their place.
     """
     graph = _with_own_biases(graph)
-    integer = [node for node in graph.nodes if _can(graph, node) and node.name not in excluded]
+    integer = [node for node in graph.nodes if is_planned(graph, node) and node.name not in excluded]
     fused = fused_values(graph, integer)
     values = _values(graph, integer, fused)
     units = {name for pair in fused.items() if not set(wide).isdisjoint(pair) for name in pair} | set(wide)
@@ -76,7 +76,7 @@ def _with_own_biases(graph: Graph) -> Graph:
 
 def integer_values(graph: Graph) -> list[str]:
     """The values whose ranges ``plan`` may ask for, in order."""
-    return _values(graph, [node for node in graph.nodes if _can(graph, node)], {})
+    return _values(graph, [node for node in graph.nodes if is_planned(graph, node)], {})
 
 
 def fused_values(graph: Graph, integer: Collection[Node]) -> dict[str, str]:
@@ -93,8 +93,8 @@ def fused_values(graph: Graph, integer: Collection[Node]) -> dict[str, str]:
     return found
 
 
-def _can(graph: Graph, node: Node) -> bool:
-    """Whether the operator has an integer kernel, on floats of which some are not constant."""
+def is_planned(graph: Graph, node: Node) -> bool:
+    """Whether the plan gives the node integers: an operator with integer kernels, on floats of which some are not constant."""
     if node.op not in INTEGER or graph.dtypes[node.name] != "float32":
         return False
     if node.op in WEIGHTED:

@@ -15,9 +15,10 @@ import numpy as np
 
 from edgeinfer.model.tensor import Array
 from quantize.graph import Graph, Node
+from quantize.plan import is_planned
 from quantize.targets import litert
 from quantize.targets.lowering import lowered
-from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
+from quantize.targets.placement import Placement, fused_into, multiplications
 
 __all__ = ["SOURCE", "VERSIONS", "Operator", "Value", "place", "why_refused"]
 

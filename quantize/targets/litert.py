@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from quantize.graph import Graph, Node
+from quantize.plan import is_planned
 from quantize.targets.lowering import lowered
-from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
+from quantize.targets.placement import Placement, fused_into, multiplications
 
 __all__ = ["SOURCE", "XNNPACK", "place"]
 

@@ -8,8 +8,8 @@ operator, as on arm64 and as on x86-64). The code is in onnxruntime/core/optimiz
 from __future__ import annotations
 
 from quantize.graph import Graph, Node
-from quantize.plan import WEIGHTED
-from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
+from quantize.plan import WEIGHTED, is_planned
+from quantize.targets.placement import Placement, fused_into, multiplications
 
 __all__ = ["SOURCE", "place"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantize.graph import Graph, Node
-from quantize.plan import INTEGER, WEIGHTED, fused_values
+from quantize.plan import WEIGHTED, fused_values, is_planned
 
-__all__ = ["Placement", "Where", "fused_into", "is_planned", "multiplications"]
+__all__ = ["Placement", "Where", "fused_into", "multiplications"]
 
 Where = Literal["xnnpack", "litert", "edgetpu", "tensorrt", "onnxruntime", "unsupported"]
 
@@ -25,15 +25,6 @@ class Placement:
     why: str = ""
     source: str = ""
     multiplications: int = 0
-
-
-def is_planned(graph: Graph, node: Node) -> bool:
-    """Whether the plan gives the node integers: an operator with integer kernels, on floats, its weights constant."""
-    if node.op not in INTEGER or graph.dtypes[node.name] != "float32":
-        return False
-    if node.op in WEIGHTED:
-        return all(graph.is_constant(value) for value in node.inputs[1:])
-    return any(value and not graph.is_constant(value) for value in node.inputs)
 
 
 def fused_into(graph: Graph) -> dict[str, Node]:

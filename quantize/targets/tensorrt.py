@@ -10,7 +10,8 @@ Sources: docs/operators.md of onnx/onnx-tensorrt for TensorRT 10 (what its parse
 from __future__ import annotations
 
 from quantize.graph import Graph, Node
-from quantize.targets.placement import Placement, fused_into, is_planned, multiplications
+from quantize.plan import is_planned
+from quantize.targets.placement import Placement, fused_into, multiplications
 
 __all__ = ["PARSED", "SOURCE", "place", "why_refused"]
 
