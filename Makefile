@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -q -n 2
 
-.PHONY: demo test check test-all test-tflite-runtime conformance faults bench bench-accuracy install-size bundles clean
+.PHONY: demo test check test-all test-tflite-runtime conformance faults bench bench-accuracy install-size container deb vm \
+  powercut home-assistant soak fuzz arm release bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -39,6 +40,33 @@ bench-accuracy: $(VENV)/dev.stamp   ## INT8 accuracy beside ONNX Runtime's and N
 
 install-size: $(VENV)/dev.stamp   ## what the toolkit's extra brings to a clean Python 3.11 and 3.13, and a run with nothing else
 	scripts/install-size
+
+container: $(VENV)/dev.stamp   ## the service under a real systemd, in a container (root)
+	scripts/lanes/container
+
+deb:   ## a Debian package with its dependencies, in dist/
+	scripts/deb
+
+vm: $(VENV)/dev.stamp   ## a virtual machine with cameras, sensors, sound, an OOM killer and a watchdog (root)
+	scripts/lanes/vm
+
+powercut: $(VENV)/dev.stamp   ## power cuts of the virtual machine, while publishing and while installing (root)
+	scripts/lanes/powercut
+
+home-assistant: $(VENV)/dev.stamp   ## a real Home Assistant beside the real daemon
+	scripts/lanes/homeassistant
+
+soak: $(VENV)/dev.stamp   ## an hour through a network and a broker that fail all the time; EDGEINFER_SOAK_S=120 for a short one
+	scripts/lanes/soak
+
+fuzz: $(VENV)/dev.stamp   ## a hundred thousand configurations, manifests and commands
+	scripts/lanes/fuzz
+
+arm: $(VENV)/dev.stamp   ## the device half on arm64 and armhf, emulated (root)
+	scripts/lanes/arm
+
+release:   ## wheel, source, CycloneDX bill of materials and checksums, in dist/
+	scripts/release
 
 bundles: $(VENV)/dev.stamp   ## pack the examples' bundles anew from their models
 	$(BIN)/quantize pack examples/digits/digits.tflite --recipe examples/digits/recipe.yaml -o examples/digits/bundle

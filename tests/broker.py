@@ -40,9 +40,11 @@ def accepts(port: int) -> bool:
         return False
     return True
 
+PATIENCE = float(os.environ.get("EDGEINFER_PATIENCE", "1"))  # times as long on a machine as slow as an emulated one
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
     """Wait for a state of another thread or process; the test fails when it does not come."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
