@@ -18,6 +18,11 @@ _COMMANDS = {
     "inspect": "What a model or bundle is: tensors, quantisation, operators, manifest.",
     "bench": "Latency by stage, throughput, memory, allocations, CPU, energy and cost.",
     "record": "Write what a configured source delivers to a framelog, to calibrate on.",
+    "install": "Check a bundle and switch to it, or stage it.",
+    "models": "The bundles installed on this device, and which is in use.",
+    "rollback": "Go back to the previous bundle of a model.",
+    "service": "The systemd service: install, status, uninstall.",
+    "enroll": "Teach a device the faces or things that it shall know.",
     "devices": "Known targets, and which one this is.",
 }
 

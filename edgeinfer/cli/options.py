@@ -14,7 +14,7 @@ from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle, open_model
 
-__all__ = ["json_option", "model_options", "opened", "runtime", "runtime_options"]
+__all__ = ["json_option", "keys_option", "model_options", "opened", "runtime", "runtime_options", "state_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +39,18 @@ def runtime(threads: int, accelerators: tuple[str, ...]) -> RuntimeOptions:
 def json_option(function: F) -> F:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+
+
+def state_option(function: F) -> F:
+    """--state."""
+    return click.option("--state", default="/var/lib/edgeinfer", show_default=True, type=click.Path(path_type=Path),
+                        help="The daemon's state folder.")(function)
+
+
+def keys_option(function: F) -> F:
+    """--keys."""
+    return click.option("--keys", default="/etc/edgeinfer/keys", show_default=True, type=click.Path(path_type=Path),
+                        help="The folder of the public keys (*.pub) that this device trusts.")(function)
 
 
 def model_options(function: F) -> F:

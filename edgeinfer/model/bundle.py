@@ -31,7 +31,7 @@ from edgeinfer.model.minisign import MOST_SIGNATURE_BYTES, PublicKey, parse_sign
 from edgeinfer.model.signature import Trust
 from edgeinfer.model.signature import verify as verify_signature
 
-__all__ = ["Bundle", "attach", "lines", "open_model", "pack", "read", "sha256", "unpack", "write"]
+__all__ = ["Bundle", "attach", "head", "lines", "open_model", "pack", "read", "sha256", "unpack", "write"]
 
 MOST_BYTES = 1 << 30  # of a whole bundle, unless the caller says otherwise
 _MOST_LABEL_BYTES = 4 << 20
@@ -168,6 +168,18 @@ def unpack(eib: Path, into: Path, *, max_bytes: int = MOST_BYTES, keys: Sequence
                 _write_member(staging / name, content)
         _read(staging, where, False, keys)
     return _read(into, into.name, False, keys)
+
+
+def head(eib: Path) -> tuple[bytes, bytes | None]:
+    """The raw manifest and the raw signature of the file ``eib``, neither verified nor parsed: what a decision needs before
+    anything is unpacked. Raises BundleError."""
+    with _opened(eib, str(eib)) as stream:
+        members = entries(stream, eib.name)
+        raw = _first(members, eib.name)
+        second = next(members, None)
+        if second is None or second.name != SIGNATURE:
+            return raw, None
+        return raw, _small(second, MOST_SIGNATURE_BYTES, eib.name)
 
 
 def attach(folder: Path, signature: bytes) -> None:

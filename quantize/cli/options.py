@@ -74,6 +74,8 @@ def given_flags(command: Any) -> Any:
     for option in reversed([
         click.option("--name", help="Of the model; else the file's."),
         click.option("--version", help="Of the model; else 1."),
+        click.option("--sequence", type=click.IntRange(0, 2**63 - 1),
+                     help="Of the release: a device takes no lower one; else 0."),
         click.option("--task", help="As published; else what the decoder does."),
         click.option("--labels", type=click.Path(dir_okay=False), help="Class names, one a line, UTF-8."),
         click.option("--decoder", help="What the outputs mean: classify, yolo, ssd, anomaly, regress, raw."),
