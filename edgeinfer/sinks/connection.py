@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from edgeinfer.log import log
+from edgeinfer.sinks import Message
 from edgeinfer.sinks.broker import MqttOptions
-from edgeinfer.sinks.link import Down, Event, Link, Up
+from edgeinfer.sinks.link import Address, Down, Event, Link, Up
 
 __all__ = ["Connection"]
 
@@ -20,20 +21,26 @@ class Connection:
     The log is told when the state changes, and each reason of an outage once, never each try.
     """
 
-    def __init__(self, options: MqttOptions, client_id: str, will: str, post: Callable[[Event], None]) -> None:
+    def __init__(self, options: MqttOptions, client_id: str, will: str, post: Callable[[Event], None],
+                 hear: Callable[[Message], None]) -> None:
         self.connected = False
         self.link: Link | None = None
         self.maximum_packet = 0
+        self.retains = True
+        self.topics: tuple[str, ...] = ()  # to subscribe to; set before the first link
         self._options = options
-        self._client_id, self._will, self._post = client_id, will, post
+        self._client_id, self._will, self._post, self._hear = client_id, will, post, hear
         self._protocol = "3.1.1" if options.protocol == "3.1.1" else "5"
         self._settled = False  # this version has worked
         self._retry_at = 0.0
         self._retry_s = options.first_retry_s
         self._connects = 0
+        self._up_at = 0.0
+        self._worked = False  # the broker has acknowledged something over this link
         self._since = _now()
         self._last_error = ""
         self._told: set[str] = set()  # reasons of this outage that the log has
+        self._noted: set[str] = set()  # troubles that the log has
 
     @property
     def connecting(self) -> bool:
@@ -47,32 +54,47 @@ class Connection:
     def advance(self, now: float) -> None:
         """Start the next link if it is due."""
         if self.link is None and now >= self._retry_at:
-            self.link = Link(self._options, self._client_id, self._protocol, self._will, self._post)
+            self.link = Link(self._options, self._address(), self._protocol, self._post, self._hear)
             self.link.start()
 
-    def up(self, event: Up) -> None:
+    def _address(self) -> Address:
+        """Who hears nothing needs the session for the will's delay only, and forgets the one of an earlier configuration."""
+        listens = bool(self.topics)
+        clean = not listens and (not self._connects or self._protocol == "3.1.1")
+        session_s = self._options.session_expiry_s if listens else self._options.will_delay_s
+        return Address(self._client_id, self._will, self.topics, clean, session_s)
+
+    def up(self, event: Up, now: float) -> None:
         """The link that we have is accepted."""
-        self.connected, self._settled = True, True
-        self.maximum_packet = event.maximum_packet
+        self.connected, self._settled, self._worked = True, True, False
+        self.maximum_packet, self.retains = event.maximum_packet, event.retains
         self._connects += 1
+        self._up_at = now
         self._since = _now()
         self._told.clear()
         log.info("broker %s: connected, MQTT %s", self.broker, self._protocol)
+        if not event.retains:
+            self.note("it keeps no retained messages: who comes late sees no state")
 
     def worked(self) -> None:
-        """The broker has acknowledged something: the next outage begins with a short delay again. An accepted connection
-        alone proves little: two clients of one name throw each other out for ever."""
-        self._retry_s = self._options.first_retry_s
+        """The broker has acknowledged something."""
+        self._worked = True
 
     def down(self, event: Down, now: float) -> None:
         """The link that we have is over: the next comes after the back-off, at once in the other version of MQTT."""
-        self.link = None
+        # Two clients of one name throw each other out for ever, each at once after it was accepted: only a connection that
+        # was good for longer than the waiting before it ends the back-off.
+        if self._worked and now - self._up_at > 4 * self._retry_s:
+            self._retry_s = self._options.first_retry_s
+        self.link, self._worked = None, False
         self._tell(event.reason)
         if self._options.protocol == "auto" and (event.unsupported or (event.unanswered and not self._settled)):
             self._protocol = "3.1.1" if self._protocol == "5" else "5"
             if self._protocol == "3.1.1":
                 self._retry_at = now
                 return
+        if event.stay_away:
+            self._retry_s = self._options.last_retry_s
         self._retry_at = now + self._retry_s * random.uniform(0.75, 1.25)  # noqa: S311  jitter, not a secret
         self._retry_s = min(self._retry_s * 2, self._options.last_retry_s)
 
@@ -92,9 +114,10 @@ class Connection:
             log.warning("broker %s: %s; results wait in the outbox", self.broker, reason)
 
     def note(self, trouble: str) -> None:
-        """Show in ``state`` what went wrong without an end of the connection; told to the log when it is new."""
-        if trouble != self._last_error:
-            self._last_error = trouble
+        """Show in ``state`` what went wrong without an end of the connection; each is told to the log once."""
+        self._last_error = trouble
+        if trouble not in self._noted and len(self._noted) < 64:
+            self._noted.add(trouble)
             log.warning("broker %s: %s", self.broker, trouble)
 
     @property

@@ -10,7 +10,7 @@ an event or the next deadline.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any
@@ -18,10 +18,13 @@ from typing import Any
 from edgeinfer.errors import UnavailableError
 from edgeinfer.log import log
 from edgeinfer.outbox import Outbox, OutboxOptions, Outgoing
+from edgeinfer.sinks import Message
 from edgeinfer.sinks.broker import MqttOptions, check_files
 from edgeinfer.sinks.connection import Connection
-from edgeinfer.sinks.link import Acknowledged, Down, Event, Link, Up
-from edgeinfer.sinks.retained import Retained
+from edgeinfer.sinks.link import Acknowledged, Address, Down, Event, Link, Trouble, Up
+from edgeinfer.sinks.listening import Listening
+from edgeinfer.sinks.retained import Retained, Value
+from edgeinfer.sinks.transient import Transient, Unstored
 from edgeinfer.sinks.window import Sent, Window
 
 __all__ = ["MqttSink", "mark_replayed"]
@@ -42,8 +45,10 @@ class MqttSink:
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._outbox = Outbox(outbox, self._wake)
         self._retained = Retained()
+        self._transient = Transient()
+        self._listening = Listening()
         self._window = Window(options.in_flight, options.first_retry_s, options.last_retry_s)
-        self._connection = Connection(options, self._client_id, self._status, self._events.put)
+        self._connection = Connection(options, self._client_id, self._status, self._events.put, self._listening.hear)
         self._condition: Callable[[], bool] | None = None  # what a caller waits for
         self._met = threading.Event()
         self._hurry = False
@@ -62,7 +67,7 @@ class MqttSink:
         versions = ("5", "3.1.1") if self._options.protocol == "auto" else (self._options.protocol,)
         reason = ""
         for version in versions:
-            link = Link(self._options, f"{self._client_id}-check", version, "", events.put)
+            link = Link(self._options, Address(f"{self._client_id}-check"), version, events.put)
             link.start()
             try:
                 event = events.get(timeout=timeout_s)
@@ -89,14 +94,34 @@ class MqttSink:
         self._thread = threading.Thread(target=self._run, name="network", daemon=True)
         self._thread.start()
 
+    def listen(self, topics: Sequence[str], post: Callable[[Message], None]) -> None:
+        """Before ``start``. Under MQTT 5 (and 3.1.1, where the broker keeps sessions) what is published while this device is
+        away arrives when it is back, for ``session_expiry_s``."""
+        if self._thread is not None:
+            raise RuntimeError("listen after start")
+        self._listening = Listening(tuple(topics), post)
+        self._connection = Connection(self._options, self._client_id, self._status, self._events.put, self._listening.hear)
+        self._connection.topics = tuple(topics)
+
     def publish(self, topic: str, payload: bytes, pipeline: str) -> None:
         """Stage a result, a JSON object; any thread."""
         self._outbox.put(topic, payload, pipeline)
 
-    def set_retained(self, topic: str, payload: bytes) -> None:
-        """Any thread. Only the newest value of a topic is kept, in memory; it is told again at each connection."""
-        if self._retained.set(topic, payload):
+    def send(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: float = 0) -> None:
+        """Any thread; at most 64 wait in memory."""
+        if self._transient.put(Unstored(topic, payload, correlation, monotonic() + expiry_s if expiry_s else 0.0)):
             self._wake()
+
+    def set_retained(self, topic: str, payload: bytes, expiry_s: float = 0) -> None:
+        """Any thread. Only the newest value of a topic is kept, in memory; it is told again at each connection. Brokers know
+        ``expiry_s`` from MQTT 5 on."""
+        if self._retained.set(topic, payload, monotonic() + expiry_s if expiry_s else 0.0):
+            self._wake()
+
+    def repeat_retained(self) -> None:
+        """Any thread."""
+        self._retained.repeat()
+        self._wake()
 
     def drain(self, deadline_s: float) -> bool:
         """Wait until all results are on disk, and acknowledged if there is a connection or one is just being made."""
@@ -121,7 +146,8 @@ class MqttSink:
         """For health; any thread."""
         return {**self._connection.state(), "alive": self._thread is not None and self._thread.is_alive(),
                 "in_flight": len(self._window), "refused_waiting": len(self._window.waiting), "crashes": self._crashes,
-                "retained_ignored": self._retained.ignored, "outbox": self._outbox.counts()}
+                "retained_ignored": self._retained.ignored, "unstored_dropped": self._transient.dropped,
+                "heard": self._listening.counts(), "outbox": self._outbox.counts()}
 
     def _wake(self) -> None:
         self._events.put(None)
@@ -194,12 +220,14 @@ class MqttSink:
         if event is None or event.link is not self._connection.link:
             return
         if isinstance(event, Up):
-            self._connection.up(event)
+            self._connection.up(event, monotonic())
             self._window.limit = min(self._options.in_flight, event.receive_maximum)
             self._retained.all_due()
             self._outbox.rewind()
         elif isinstance(event, Acknowledged):
             self._acknowledge(event)
+        elif isinstance(event, Trouble):
+            self._connection.note(event.reason)
         else:
             largest = self._window.largest() if event.too_large else None
             if largest is not None:
@@ -216,15 +244,25 @@ class MqttSink:
         else:
             self._connection.worked()
         if sent.outgoing is None:
-            self._retained.acknowledge(sent.topic)
+            self._settle(sent, event.refusal)
         elif not event.refusal:
             self._window.accept(sent.outgoing)
             self._outbox.acknowledge(sent.outgoing.row.id)
-        elif not self._window.offer_again(sent, sent.outgoing, monotonic()):
+        elif not self._window.offer_again(sent, sent.outgoing, monotonic(), event.for_now):
             self._outbox.refuse(sent.outgoing.row.id, event.refusal)
+
+    def _settle(self, sent: Sent, refusal: str) -> None:
+        """A message that is not a result: where it is refused it is not sent again over this connection."""
+        if sent.unstored is None:
+            self._retained.acknowledge(sent.topic)
+        elif refusal:
+            self._transient.drop(sent.unstored)
+        else:
+            self._transient.acknowledge(sent.unstored)
 
     def _release(self) -> None:
         self._window.clear()
+        self._transient.release()
         self._outbox.release()
 
     def _leave_the_deaf(self, now: float) -> None:
@@ -235,13 +273,11 @@ class MqttSink:
             self._release()
 
     def _send(self, link: Link) -> None:
-        """Fill the window: retained values first, then what was refused, then the outbox."""
-        while self._window.room and (value := self._retained.take()) is not None:
-            topic, payload = value
-            refusal = self._publish(link, topic, payload, Sent(monotonic(), topic, None))
-            if refusal:
-                self._connection.note(f"{refusal}: {topic}")
-                self._retained.acknowledge(topic)
+        """Fill the window: retained values first, then what is only in memory, then what was refused, then the outbox."""
+        while self._window.room and (due := self._retained.take()) is not None:
+            self._send_other(link, Sent(monotonic(), due[0]), due[1].payload, _expiry(due[1]))
+        while self._window.room and (message := self._transient.take(monotonic())) is not None:
+            self._send_other(link, Sent(monotonic(), message.topic, unstored=message), message.payload, _expiry(message))
         for sent in self._window.ripe(monotonic()):
             if sent.outgoing is not None:
                 self._send_result(link, sent._replace(at=monotonic()), sent.outgoing)
@@ -255,28 +291,42 @@ class MqttSink:
                 if not self._window.postpone(sent, each, now):
                     self._send_result(link, sent, each)
 
+    def _send_other(self, link: Link, sent: Sent, payload: bytes, expiry_s: float) -> None:
+        refusal = self._publish(link, payload, sent, expiry_s)
+        if refusal:
+            self._connection.note(f"{refusal}: {sent.topic}")
+            self._settle(sent, refusal)
+
     def _send_result(self, link: Link, sent: Sent, outgoing: Outgoing) -> None:
-        refusal = self._publish(link, sent.topic, _payload(outgoing), sent)
+        refusal = self._publish(link, _payload(outgoing), sent)
         if refusal:
             self._connection.note(f"{refusal}: {sent.topic}")
             self._outbox.refuse(outgoing.row.id, refusal)
 
-    def _publish(self, link: Link, topic: str, payload: bytes, sent: Sent) -> str:
+    def _publish(self, link: Link, payload: bytes, sent: Sent, expiry_s: float = 0) -> str:
         """Why it cannot be sent at all, or empty."""
         limit = self._connection.maximum_packet
-        if limit and link.packet_size(topic, payload) > limit:
+        correlation = sent.unstored.correlation if sent.unstored else b""
+        if limit and link.packet_size(sent.topic, payload, correlation) > limit:
             return f"{len(payload)} bytes are more than the broker takes ({limit})"
+        retain = sent.outgoing is None and sent.unstored is None and self._connection.retains
         try:
-            self._window.add(link.publish(topic, payload, retain=sent.outgoing is None), sent)
+            mid = link.publish(sent.topic, payload, retain=retain, expiry_s=expiry_s, correlation=correlation)
         except ValueError as error:
             return str(error)
+        self._window.add(mid, sent)
         return ""
 
     def _is_drained(self) -> bool:
         counts = self._outbox.counts()
         if self._connection.connected:
-            return counts["queued"] == 0 and self._retained.settled
+            return counts["queued"] == 0 and self._retained.settled and self._transient.settled
         return counts["staged"] == 0 and not self._connection.connecting
+
+
+def _expiry(message: Value | Unstored) -> float:
+    """Seconds that are left to it, at least one; 0: for ever."""
+    return max(message.expires - monotonic(), 1.0) if message.expires else 0.0
 
 
 def _payload(outgoing: Outgoing) -> bytes:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
+from time import monotonic
+from typing import NamedTuple
 
-__all__ = ["Retained"]
+__all__ = ["Retained", "Value"]
 
 _TOPICS = 256
 
 
+class Value(NamedTuple):
+    """What a topic shall show. ``expires`` is when it is worthless (CLOCK_MONOTONIC, s; 0: never)."""
+
+    payload: bytes
+    expires: float
+
+
 class Retained:
-    """Latest values, bounded in topics. ``set`` is for any thread; the rest for the network thread.
+    """Latest values, bounded in topics. ``set`` and ``all_due`` are for any thread; the rest for the network thread.
 
     A value is due when it is new, when the connection is, or when its publication was lost. In between, newer values
     replace older ones that were never sent.
@@ -18,21 +27,26 @@ class Retained:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[str, bytes] = {}
+        self._values: dict[str, Value] = {}
         self._due: dict[str, None] = {}
-        self._sent: dict[str, bytes] = {}
+        self._sent: dict[str, Value] = {}
         self.ignored = 0  # values of topics beyond the bound
 
-    def set(self, topic: str, payload: bytes) -> bool:
+    def set(self, topic: str, payload: bytes, expires: float = 0.0) -> bool:
         """The newest value of ``topic``. True when nothing was due before: the network thread may sleep."""
         with self._lock:
             if topic not in self._values and len(self._values) >= _TOPICS:
                 self.ignored += 1
                 return False
             first = not self._due
-            self._values[topic] = payload
+            self._values[topic] = Value(payload, expires)
             self._due[topic] = None
             return first
+
+    def repeat(self) -> None:
+        """Tell all values again; any thread."""
+        with self._lock:
+            self._due = dict.fromkeys(self._values)
 
     def all_due(self) -> None:
         """The connection is new: the broker may have restarted with nothing retained."""
@@ -40,21 +54,26 @@ class Retained:
             self._sent.clear()
             self._due = dict.fromkeys(self._values)
 
-    def take(self) -> tuple[str, bytes] | None:
+    def take(self) -> tuple[str, Value] | None:
         """The next value to publish, if one is due whose topic has nothing in flight."""
         with self._lock:
-            for topic in self._due:
-                if topic not in self._sent:
-                    del self._due[topic]
-                    self._sent[topic] = self._values[topic]
-                    return topic, self._sent[topic]
+            for topic in list(self._due):
+                value = self._values[topic]
+                if topic in self._sent:
+                    continue
+                del self._due[topic]
+                if value.expires and value.expires <= monotonic():
+                    del self._values[topic]  # the broker has forgotten it as well
+                    continue
+                self._sent[topic] = value
+                return topic, value
         return None
 
     def acknowledge(self, topic: str) -> None:
         """The broker has it (or refuses it, which a repetition would not change)."""
         with self._lock:
-            payload = self._sent.pop(topic, None)
-            if payload == b"" and topic not in self._due:
+            value = self._sent.pop(topic, None)
+            if value is not None and value.payload == b"" and topic not in self._due:
                 self._values.pop(topic, None)  # removed at the broker, so nothing to tell again
 
     @property

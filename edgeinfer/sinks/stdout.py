@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from edgeinfer.outbox import OutboxOptions
+from edgeinfer.sinks import Message
 
 __all__ = ["StdoutOptions", "StdoutSink"]
 
@@ -36,6 +38,9 @@ class StdoutSink:
     def start(self) -> None:
         """Nothing to open."""
 
+    def listen(self, topics: Sequence[str], post: Callable[[Message], None]) -> None:
+        """Nobody speaks on stdout."""
+
     def publish(self, topic: str, payload: bytes, pipeline: str) -> None:
         """Write ``payload``, which is JSON already, as a line."""
         with self._lock:
@@ -46,8 +51,14 @@ class StdoutSink:
             except OSError:
                 self._dropped += 1
 
-    def set_retained(self, topic: str, payload: bytes) -> None:
+    def send(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: float = 0) -> None:
+        """Nobody asked."""
+
+    def set_retained(self, topic: str, payload: bytes, expiry_s: float = 0) -> None:
         """States are not shown: they repeat the results."""
+
+    def repeat_retained(self) -> None:
+        """Nothing is kept."""
 
     def drain(self, deadline_s: float) -> bool:
         """Each line was flushed as it was written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edgeinfer.outbox import Outgoing
+from edgeinfer.sinks.transient import Unstored
 
 __all__ = ["TRIES", "Sent", "Window"]
 
@@ -14,11 +15,12 @@ _REMEMBERED = 1024  # refused results whose tries are counted over reconnects
 
 
 class Sent(NamedTuple):
-    """One message in flight: a result (``outgoing``) or a retained value (None)."""
+    """One message in flight: a result (``outgoing``), a message from memory (``unstored``), or else a retained value."""
 
     at: float  # CLOCK_MONOTONIC, s
     topic: str
-    outgoing: Outgoing | None
+    outgoing: Outgoing | None = None
+    unstored: Unstored | None = None
 
 
 class _Refused(NamedTuple):
@@ -63,11 +65,12 @@ class Window:
         self._accepted += 1
         self._refused.pop(outgoing.row.id, None)
 
-    def offer_again(self, sent: Sent, outgoing: Outgoing, now: float) -> bool:
+    def offer_again(self, sent: Sent, outgoing: Outgoing, now: float, for_now: bool = False) -> bool:
         """Let a refused result wait for another try. False when it had its three and the broker took others meanwhile: it
-        is this one that is wrong. A broker that refuses everything (a wrong access list) is waited out."""
+        is this one that is wrong. A broker that refuses everything (a wrong access list), or ``for_now`` (a quota), is waited
+        out."""
         times, accepted = self._refused.pop(outgoing.row.id, _Refused(0, self._accepted))
-        if times + 1 >= TRIES and self._accepted > accepted:
+        if not for_now and times + 1 >= TRIES and self._accepted > accepted:
             return False
         self._refused[outgoing.row.id] = _Refused(times + 1, accepted)
         if len(self._refused) > _REMEMBERED:

@@ -10,7 +10,7 @@ import pytest
 
 from edgeinfer.errors import ConfigError, StorageError, UnavailableError
 from edgeinfer.outbox import OutboxOptions
-from edgeinfer.sinks.broker import MqttOptions, TlsOptions
+from edgeinfer.sinks.broker import MqttOptions, TlsOptions, check_files
 from edgeinfer.sinks.mqtt import MqttSink
 from tests.broker import Broker, OldBroker, free_port, until
 from tests.certificates import Certificates
@@ -46,7 +46,36 @@ def test_start_refuses_what_cannot_work(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("word", ["", " \n", "changeme", "Password\n", "mosquitto", "admin", "CAM", "123456", "\nsecond line"])
+def test_a_password_that_anyone_would_guess_is_refused(tmp_path: Path, word: str) -> None:
+    """Empty, well known, or the name again; the word itself is not repeated."""
+    (tmp_path / "password").write_text(word)
+    with pytest.raises(ConfigError, match=r"sink\.password") as refused, \
+            Running(tmp_path, 1, username="cam", password_file=str(tmp_path / "password")):
+        pass
+    assert not word.strip() or word.strip() not in str(refused.value).replace("a password of your own", "").replace("sink.password", "")
+
+
+def test_a_name_alone_is_no_proof(tmp_path: Path) -> None:
+    """A username needs a password, or a client certificate, which proves more."""
+    with pytest.raises(ConfigError, match=r"sink\.username"), Running(tmp_path, 1, username="cam"):
+        pass
+    certificates = Certificates(tmp_path / "certificates")
+    certificate, key = map(str, certificates.device)
+    options = MqttOptions(host="broker", username="cam", tls=TlsOptions(certificate=certificate, key=key))
+    check_files(options)
+
+
+def test_a_password_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """The wrong file was named."""
+    (tmp_path / "password").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"), \
+            Running(tmp_path, 1, username="cam", password_file=str(tmp_path / "password")):
+        pass
+
+
 @pytest.mark.parametrize("wrong", [
+    {"will_delay_s": 3601}, {"will_delay_s": 10, "session_expiry_s": 5}, {"session_expiry_s": -1},
     {"host": ""}, {"port": 70000}, {"tls": TlsOptions()}, {"password_file": "x"}, {"in_flight": 0}, {"last_retry_s": 0.01},
     {"username": "u", "password_file": "x", "password_credential": "y"}, {"ack_timeout_s": 0}, {"keepalive_s": 0},
 ])
