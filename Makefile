@@ -29,8 +29,8 @@ test-tflite-runtime:   ## the suite on Python 3.11 with tflite-runtime 2.14 and 
 conformance:   ## networks exported by torch and TensorFlow through the toolkit, in environments of their own
 	scripts/test-conformance
 
-faults: $(VENV)/dev.stamp   ## outages and kills at full length: a broker gone for 60 s, twenty SIGKILLs
-	EDGEINFER_FAULTS=full $(BIN)/python -m pytest -q -s --timeout 900 tests/faults/test_daemon_outages.py
+faults: $(VENV)/dev.stamp   ## every fault of network, disk, clock, memory, sources and models at full length; twenty SIGKILLs
+	EDGEINFER_FAULTS=full $(BIN)/python -m pytest -q -s --timeout 900 tests/faults
 
 bench: $(VENV)/dev.stamp   ## side-by-side measurements; figures, not assertions
 	$(BIN)/python -m tests.bench

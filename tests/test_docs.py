@@ -27,6 +27,9 @@ from edgeinfer.model.backends import BACKENDS, RuntimeOptions, delegates, onnxru
 from edgeinfer.model.decoders import DECODERS, anchors, anomaly, classify, raw, regress, ssd, yolo
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
 from edgeinfer.registry import Table
+from edgeinfer.service import systemd
+from edgeinfer.service.layout import Layout
+from edgeinfer.service.report import report
 from edgeinfer.sinks import SINKS
 from edgeinfer.sinks.broker import MqttOptions, TlsOptions
 from edgeinfer.sinks.mqtt import MqttSink
@@ -205,16 +208,24 @@ def _with_command(words: list[str]) -> list[str]:
 COMMAND_LINES = [(f"{block.id} {' '.join(words[:3])}", _with_command(words)) for block in BLOCKS for words in block.commands()]
 
 
+def _called(words: list[str]) -> tuple[str, click.Command, list[str]]:
+    """A command's name with those of its groups, the command, and the words that are left for it."""
+    names, command, rest = [], edgeinfer if words[0] == "edgeinfer" else quantize, words[1:]
+    while isinstance(command, click.Group):
+        with click.Context(command) as context:
+            _, (name, *rest), _ = command.make_parser(context).parse_args(rest)
+            names.append(name)
+            command = command.get_command(context, name)
+        assert command is not None, names
+    return " ".join(names), command, rest
+
+
 @pytest.mark.parametrize("words", [words for _, words in COMMAND_LINES], ids=[name for name, _ in COMMAND_LINES])
 def test_a_command_line_that_is_shown_is_understood(words: list[str]) -> None:
     """Commands, options and their values in the documentation are those of the program; files need not exist."""
-    group = edgeinfer if words[0] == "edgeinfer" else quantize
-    with click.Context(group) as context:
-        _, rest, _ = group.make_parser(context).parse_args(words[1:])
-        command = group.get_command(context, rest[0])
-    assert command is not None, rest[0]
+    _, command, rest = _called(words)
     with click.Context(command) as context:
-        values, extra, _ = command.make_parser(context).parse_args(rest[1:])
+        values, extra, _ = command.make_parser(context).parse_args(rest)
         assert not extra
         for parameter in command.params:
             value = values.get(parameter.name)
@@ -225,7 +236,7 @@ def test_a_command_line_that_is_shown_is_understood(words: list[str]) -> None:
 
 def test_the_pages_show_every_command() -> None:
     """No command is without an example."""
-    shown = {tuple(next((words[0], word) for word in words[1:] if not word.startswith("-"))) for _, words in COMMAND_LINES}
+    shown = {(words[0], _called(words)[0]) for _, words in COMMAND_LINES}
     assert shown == {(name, command) for name, command, _ in _commands()}
 
 
@@ -246,11 +257,18 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def _commands() -> Iterator[tuple[str, str, click.Command]]:
     for name, group in (("edgeinfer", edgeinfer), ("quantize", quantize)):
-        context = click.Context(group)
-        for command in group.list_commands(context):
-            found = group.get_command(context, command)
-            assert found is not None
-            yield name, command, found
+        yield from ((name, command.strip(), found) for command, found in _leaves("", group))
+
+
+def _leaves(above: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        if isinstance(found, click.Group):
+            yield from _leaves(f"{above} {name}", found)
+        else:
+            yield f"{above} {name}", found
 
 
 @pytest.mark.parametrize(("program", "name", "command"), [*_commands()], ids=_ids)
@@ -333,10 +351,23 @@ def test_a_table_of_fields_is_the_document(heading: str, models: dict[str, str],
 
 
 def test_every_document_has_a_table() -> None:
-    """Each command with --json is run by the test above."""
+    """Each command with --json is run by the test above; that of the service needs a systemd, and has a test of its own."""
     with_json = {f"{name} {command}" for name, command, found in _commands() if "--json" in {
         flag for parameter in found.params for flag in parameter.opts}}
-    assert len(with_json) == len(RUNS)
+    assert len(with_json - {"edgeinfer service status"}) == len(RUNS)
+
+
+def test_the_table_of_the_services_status_is_its_document(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a service that runs and has written its health, and of none."""
+    running = {"LoadState": "loaded", "MainPID": "17", "ExecMainStatus": "0", "MemoryCurrent": "1000", "MemoryMax": "2000"}
+    shape = Shape(COMMANDS.table("The document of service status"))
+    (tmp_path / "health.json").write_text('{"v": 1}')
+    monkeypatch.setattr(Layout, "health", tmp_path / "health.json")
+    for facts in (running, {}):
+        monkeypatch.setattr(systemd, "show", lambda *_, facts=facts: facts)
+        shape.check(report(Layout()))
+        (tmp_path / "health.json").unlink(missing_ok=True)
+    assert not shape.unseen
 
 
 def test_the_table_of_health_is_the_document(models: dict[str, str]) -> None:
@@ -421,3 +452,10 @@ def test_the_converter_that_is_shown_converts(tmp_path: Path) -> None:
     file.write_bytes(b"nothing")
     with pytest.raises(errors.ModelError, match="a file that gzip made"):
         load(file, {})
+
+
+def test_the_security_page_names_tests_that_exist() -> None:
+    """Each test that is said to show a provision is there."""
+    named = set(re.findall(r"`((?:tests|scripts)/[\w/.]+)`", (ROOT / "docs/security.md").read_text()))
+    assert len(named) > 15
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
