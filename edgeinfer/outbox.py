@@ -171,7 +171,7 @@ class Outbox:
             if self._fault:
                 self._database.touch()
                 self._recover()
-        except (sqlite3.Error, OSError, StorageError) as error:
+        except (sqlite3.Error, OSError, StorageError, MemoryError) as error:  # MemoryError: SQLITE_NOMEM, even from a COMMIT
             self._fail(error)
 
     def _write(self) -> None:
@@ -184,7 +184,7 @@ class Outbox:
                 self._database.write(rows, removed, self._refusals, above=self._written_until)
             elif rows or removed or self._refusals:
                 self._database.write(rows, removed, self._refusals)
-        except BaseException:
+        except BaseException:  # raised again: whatever it is, these results are neither written nor lost
             self._ledger.abort_write()
             raise
         self._ledger.end_write(rows, victims)
@@ -214,7 +214,7 @@ class Outbox:
 
     def _fail(self, error: Exception) -> None:
         """Count a fault of the disk; told to the log when it is a new one."""
-        text = str(error).splitlines()[0]
+        text = (str(error) or type(error).__name__).splitlines()[0]
         if text != self._fault:
             log.error("outbox: %s: %s; results wait in memory until the disk recovers", self._options.path, text)
         self._fault = text
@@ -279,7 +279,7 @@ class Outbox:
         if self._database.is_open:
             try:
                 self._read(rows, limit)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, MemoryError) as error:
                 self._fail(error)
         if self._fault:
             rows += self._ledger.take_staged(limit - len(rows))

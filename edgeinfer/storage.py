@@ -72,7 +72,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # raised again: whatever it is, a transaction left open would swallow the next one
         with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
             connection.execute("ROLLBACK")
         raise
@@ -149,7 +149,7 @@ class Database:
         connection = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
-        except BaseException:
+        except BaseException:  # raised again: the connection would keep its lock on the file
             connection.close()
             raise
         self._connection = connection

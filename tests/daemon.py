@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ __all__ = ["DaemonProcess", "Subscriber", "check_equations", "until"]
 
 
 class DaemonProcess:
-    """``edgeinfer run`` on a configuration written into a folder; ``log`` is its stderr so far."""
+    """``edgeinfer run`` on a configuration written into a folder; ``log`` is its stderr so far.
 
-    def __init__(self, folder: Path, config: dict[str, Any], environment: dict[str, str] | None = None) -> None:
+    ``under``: a program and its options that run it, and become it (strace -D, say).
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], environment: dict[str, str] | None = None,
+                 under: Sequence[str] = ()) -> None:
         self.path = folder / "edgeinfer.yaml"
         self.write(config)
+        self._under = under
         self._environment = {**os.environ, **(environment or {})}
         self._lines: list[str] = []
         self.start()
@@ -33,7 +39,7 @@ class DaemonProcess:
         self.path.write_text(yaml.safe_dump(config))
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "edgeinfer", "run", str(self.path)], text=True,
+        self.process = subprocess.Popen([*self._under, sys.executable, "-m", "edgeinfer", "run", str(self.path)], text=True,
                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
@@ -60,10 +66,12 @@ class DaemonProcess:
     def __enter__(self) -> DaemonProcess:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.process.poll() is None:
             self.kill()
         self._reader.join(10)
+        if kind is not None:
+            print(self.log)
 
 
 class Subscriber:

@@ -154,7 +154,7 @@ class FrameLogReader:
             raise DataError(self._where, f"a header of at most {_MAX_HEADER_BYTES} bytes", "a longer or a torn one", hint)
         try:
             return msgspec.json.decode(head[len(_MAGIC):end], type=_Header), end + 1
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: msgspec's own, and bad UTF-8
             raise DataError(f"{self._where}: header", "the JSON of a framelog", str(error), hint) from error
 
     def _checked(self, header: _Header) -> FrameFormat | WindowFormat:

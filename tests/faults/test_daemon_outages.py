@@ -6,12 +6,10 @@ Short by default; ``make faults`` runs them at full length (a broker gone for 60
 from __future__ import annotations
 
 import functools
-import os
+import json
 import random
 import sqlite3
 import time
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from tests.broker import Broker, until
@@ -19,23 +17,10 @@ from tests.bundles import configuration
 from tests.daemon import DaemonProcess, Subscriber, check_equations
 from tests.e2e.conftest import picture_pipeline, sensor_pipeline
 from tests.faults.faultproxy import Fault, FaultProxy
+from tests.faults.witnessed import FULL, nothing_is_missing, rate
 
-FULL = os.environ.get("EDGEINFER_FAULTS") == "full"
 OUTAGE_S = 60.0 if FULL else 4.0
 KILLS = 20 if FULL else 4
-
-
-def _rate(subscriber: Subscriber, pipeline: str, begin: float, end: float) -> float:
-    """Results a second by the time of capture."""
-    stamps = {result["seq"]: datetime.fromisoformat(result["ts"].replace("Z", "+00:00")).timestamp()
-              for result in list(subscriber.results) if result["pipeline"] == pipeline}
-    return sum(begin <= stamp < end for stamp in stamps.values()) / (end - begin)
-
-
-def _nothing_is_missing(subscriber: Subscriber, pipeline: str) -> None:
-    """Each boot's sequence starts at 1 and has no gap."""
-    for boot, numbers in subscriber.sequences(pipeline).items():
-        assert numbers == list(range(1, len(numbers) + 1)), f"boot {boot}: {[p for p in pairwise(numbers) if p[1] != p[0] + 1][:5]}"
 
 
 def _restart(broker: Broker, proxy: FaultProxy, subscriber: Subscriber) -> None:
@@ -64,9 +49,9 @@ def test_a_broker_killed_under_load_costs_nothing(broker: Broker, subscriber: Su
         assert daemon.terminate(60) == 0, daemon.log
     made = {}
     for name in pipelines:
-        _nothing_is_missing(subscriber, name)
+        nothing_is_missing(subscriber, name)
         made[name] = subscriber.count(name)
-        before, during = _rate(subscriber, name, quiet_from, killed), _rate(subscriber, name, killed, back)
+        before, during = rate(subscriber, name, quiet_from, killed), rate(subscriber, name, killed, back)
         print(f"{name}: {before:.2f} a second before, {during:.2f} while the broker was gone {OUTAGE_S:g} s, "
               f"ratio {during / before:.4f}; {made[name]} results, "
               f"{len([1 for r in subscriber.results if r['pipeline'] == name]) - made[name]} duplicates")
@@ -87,12 +72,12 @@ def test_a_broker_absent_at_boot_does_not_matter(broker: Broker, subscriber: Sub
         _restart(broker, proxy, subscriber)
         until(lambda: subscriber.count("motor") > 100, "results from the first one on")
         assert daemon.terminate() == 0, daemon.log
-    _nothing_is_missing(subscriber, "motor")
+    nothing_is_missing(subscriber, "motor")
 
 
 def test_a_broker_that_refuses_the_password_and_later_accepts_it(models: dict[str, str], tmp_path: Path) -> None:
     """A refused password is told once, retried, and when the broker knows it all results arrive."""
-    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").write_text("of-my-own\n")
     with Broker(tmp_path / "broker", passwords={"witness": "w", "device": "other"},
                 settings="max_queued_messages 100000") as broker:
         subscriber = Subscriber(broker.port, "witness", "w").ready()
@@ -104,13 +89,13 @@ def test_a_broker_that_refuses_the_password_and_later_accepts_it(models: dict[st
             time.sleep(3)
             assert daemon.log.lower().count("authori") == 1, daemon.log
             broker.stop()
-            broker.set_passwords({"witness": "w", "device": "secret"})
+            broker.set_passwords({"witness": "w", "device": "of-my-own"})
             _restart(broker, proxy, subscriber)
             until(lambda: subscriber.count("motor") > 100, "results from the first one on", 40)
             assert daemon.terminate() == 0, daemon.log
         proxy.close()
         subscriber.close()
-    _nothing_is_missing(subscriber, "motor")
+    nothing_is_missing(subscriber, "motor")
 
 
 def _boots(subscriber: Subscriber, count: int) -> bool:
@@ -138,7 +123,7 @@ def test_sigkill_loses_no_result_that_was_in_the_outbox(broker: Broker, subscrib
         until(functools.partial(_boots, subscriber, KILLS + 1), "the last boot", 40)
         assert daemon.terminate(60) == 0, daemon.log
     for name in pipelines:
-        _nothing_is_missing(subscriber, name)
+        nothing_is_missing(subscriber, name)
     received = {(result["id"], result["pipeline"]) for result in list(subscriber.results)}
     assert stored, "no kill left anything in the outbox: the test saw nothing"
     print(f"{KILLS} kills: {len(stored)} results were in the database after one of them, {len(stored - received)} lost, "
@@ -147,7 +132,5 @@ def test_sigkill_loses_no_result_that_was_in_the_outbox(broker: Broker, subscrib
 
 
 def _rows(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    import json
-
     documents = [json.loads(payload) for (payload,) in connection.execute("SELECT payload FROM results")]
     return {(document["id"], document["pipeline"]) for document in documents}

@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeinfer.errors import StorageError
 from edgeinfer.outbox import Outbox, OutboxOptions
+from edgeinfer.storage import Database
 from tests.outboxes import balance, broken_disk, numbers, opened, options, put, rows
 
 
@@ -82,6 +84,41 @@ def test_an_io_error_leaves_results_in_memory_until_the_disk_recovers(tmp_path: 
     assert balance(outbox)["storage"] == "ok"
     assert numbers(outbox.take(9)) == [1, 2, 3, 4]
     outbox.close()
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before it", "in its COMMIT"])
+def test_no_memory_for_a_transaction_is_a_fault_of_the_disk(written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the rows reached the disk or not: they are there once afterwards, and the equation holds."""
+    outbox = opened(tmp_path)
+    put(outbox, 1, 2)
+    outbox.commit()
+    put(outbox, 3, 4)
+    write = Database.write
+
+    def fail(*arguments: Any, **more: Any) -> None:
+        if written:
+            write(*arguments, **more)
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", fail)
+        outbox.commit()
+    assert balance(outbox)["storage"] == "MemoryError"
+    outbox.acknowledge(outbox.take(1)[0].row.id)
+    balance(outbox)
+    outbox.release()
+    outbox.commit(force=True)
+    outbox.rewind()
+    assert balance(outbox)["storage"] == "ok"
+    left = outbox.take(9)
+    assert numbers(left) == sorted(set(numbers(left)))
+    assert len(left) == 3
+    for row, _ in left:
+        outbox.acknowledge(row.id)
+    outbox.commit(force=True)
+    assert balance(outbox)["queued"] == 0
+    outbox.close()
+    assert rows(tmp_path / "outbox.db", "SELECT count(*) FROM results") == [(0,)]
 
 
 def test_while_the_disk_fails_results_are_sent_from_memory(tmp_path: Path) -> None:
@@ -159,6 +196,7 @@ def test_what_the_disk_does_not_take_at_the_end_is_counted_as_lost(tmp_path: Pat
 PUBLISHER = """
 import sys, time
 from edgeinfer.outbox import Outbox, OutboxOptions
+from edgeinfer.storage import Database
 outbox = Outbox(OutboxOptions(path=sys.argv[1], commit_delay_ms=0))
 outbox.open()
 number = int(sys.argv[2])
