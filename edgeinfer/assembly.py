@@ -1,135 +1,101 @@
-"""From a configuration to running threads: plans first (checked, nothing opened), then the bill, then the parts."""
+"""Running threads from plans: each engine with its pipelines, and how an engine is exchanged while they run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from edgeinfer.capture import Capture
-from edgeinfer.config import Config, PipelineConfig
-from edgeinfer.errors import BudgetError, ConfigError, EdgeinferError
+from edgeinfer.config import Config
+from edgeinfer.errors import ConfigError, EdgeinferError, ModelError
 from edgeinfer.gate import Gate
 from edgeinfer.log import log
-from edgeinfer.model.backends import RuntimeOptions
-from edgeinfer.model.bundle import Bundle, open_model
-from edgeinfer.model.decoders import DECODERS
-from edgeinfer.model.engine import Engine
-from edgeinfer.model.frame import FrameFormat, WindowFormat
-from edgeinfer.model.memory import Bill, check_room, machine_bytes
-from edgeinfer.model.preprocess import build
-from edgeinfer.model.trial import Verdict, trial
+from edgeinfer.model.engine import Engine, Lane
+from edgeinfer.model.frame import Frame
 from edgeinfer.payload import Encoder
-from edgeinfer.pipeline import InferenceThread, Pipeline
-from edgeinfer.ring import Bell, FrameRing, slots_for
+from edgeinfer.pipeline import Exchange, InferenceThread, Pipeline, Tenure
+from edgeinfer.plan import EngineKey, Plan
+from edgeinfer.ring import Bell, FrameRing
 from edgeinfer.sinks import Sink
-from edgeinfer.sliding import frame_source
-from edgeinfer.sources import FrameSource
 
-__all__ = ["Assembly", "Plan", "bill_of", "make_plans", "try_models"]
+__all__ = ["Assembly", "Group", "Replacement"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One pipeline, checked against its bundle and its source; nothing is opened yet."""
+class Replacement:
+    """An engine and its lanes, made and warmed up beside the one whose place it shall take."""
 
-    name: str
-    config: PipelineConfig
-    bundle: Bundle
-    source: FrameSource
-    format: FrameFormat | WindowFormat
-    ring_bytes: int
-    lane_bytes: int
-
-    @property
-    def engine_key(self) -> tuple[str, RuntimeOptions, str]:
-        """Pipelines with the same key share one engine; a stateful model has one engine a pipeline."""
-        return self.bundle.digest, self.config.runtime, self.name if self.bundle.manifest.state else ""
-
-
-def make_plans(config: Config) -> list[Plan]:
-    """A plan for each pipeline. Raises one error that lists the faults of all of them."""
-    plans: list[Plan] = []
-    errors: list[EdgeinferError] = []
-    for name in config.pipelines:
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        """Loads the model; any thread. Raises EdgeinferErrors, and ModelError for whatever else a plug-in raises."""
+        first = plans[0].bundle.manifest
         try:
-            plans.append(_plan(config, name))
-        except EdgeinferError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ConfigError.of([fault for error in errors for fault in error.faults])
-    return plans
+            self.plans = tuple(plans)
+            self.engine = Engine(plans[0].bundle, plans[0].config.runtime)
+            self.lanes = tuple(self.engine.lane(plan.format, plan.threshold) for plan in plans)
+            self.tenures = tuple(Tenure() for _ in plans)
+            for plan, lane in zip(plans, self.lanes, strict=True):
+                lane.warm_up(Frame(plan.format))
+        except EdgeinferError:
+            raise
+        except Exception as error:
+            raise ModelError(first.name, "a model that runs", f"{type(error).__name__}: {error}") from error
 
 
-def _plan(config: Config, name: str) -> Plan:
-    where = f"pipelines.{name}"
-    pipeline = config.pipelines[name]
-    bundle = open_model(config.bundle_path(name), config.state_folder / "unpacked")
-    source = frame_source(config.sources[name].make(), bundle.manifest.preprocess, f"{where}.source")
-    format = source.format()
-    manifest = bundle.manifest
-    ring_bytes = slots_for(format, not source.live) * format.nbytes
-    check_room(f"{where}.source", "frames", ring_bytes)
-    preprocess = build(manifest.preprocess, manifest.inputs[0], format)
-    decoder = DECODERS.load(manifest.decoder.name, f"{where}: decoder.name")(
-        manifest.decoder.parameters, manifest.outputs, bundle.labels, manifest.inputs, pipeline.threshold)
-    return Plan(name, pipeline, bundle, source, format, ring_bytes, preprocess.nbytes + decoder.nbytes)
+class Group:
+    """One engine, the pipelines that share it, and their inference thread."""
 
+    def __init__(self, plans: Sequence[Plan], engine: Engine, pipelines: Sequence[Pipeline], bell: Bell) -> None:
+        self.plans = tuple(plans)
+        self.engine = engine
+        self.pipelines = tuple(pipelines)
+        self.thread = InferenceThread(engine.bundle.manifest.name, pipelines, bell)
 
-def try_models(config: Config, plans: list[Plan]) -> dict[str, Verdict]:
-    """The verdict on each pipeline's model: loaded for the first time in a child process that a malformed one may kill."""
-    verdicts: dict[tuple[str, RuntimeOptions], Verdict] = {}
-    for plan in plans:
-        key = plan.bundle.digest, plan.config.runtime
-        if key not in verdicts:
-            verdicts[key] = trial(plan.bundle, plan.config.runtime, config.state_folder / "trials")
-    return {plan.name: verdicts[plan.bundle.digest, plan.config.runtime] for plan in plans}
+    def replace(self, replacement: Replacement) -> bool:
+        """Go on with another engine from the next frame on, and close the old one. False when the thread hangs in it."""
+        manifest = replacement.engine.bundle.manifest
+        exchanges = [Exchange(pipeline, lane, tenure, f"{manifest.name}:{manifest.version}", manifest.task) for
+                     pipeline, lane, tenure in zip(self.pipelines, replacement.lanes, replacement.tenures, strict=True)]
+        if not self.thread.exchange(exchanges):
+            return False
+        old, self.engine, self.plans = self.engine, replacement.engine, replacement.plans
+        old.close()
+        _tell(self.engine)
+        return True
 
+    def set_threshold(self, pipeline: Pipeline, threshold: float) -> bool:
+        """Go on with another threshold from the next frame on. Raises ConfigError for one below the bundle's."""
+        plan = self.plans[self.pipelines.index(pipeline)]
+        lane: Lane = self.engine.lane(plan.format, threshold)
+        lane.go_on_from(pipeline.lane)
+        return self.thread.exchange([Exchange(pipeline, lane)])
 
-def bill_of(config: Config, plans: list[Plan], verdicts: dict[str, Verdict], resident: int) -> Bill:
-    """What everything will hold. ``resident`` is the PSS (bytes) of the interpreter and its libraries as they are now.
-
-    Raises BudgetError when it exceeds the configuration's budget, or what the machine has.
-    """
-    bill = Bill()
-    bill.add("process", "Python, libraries", resident, measured=True)
-    seen = set()
-    for plan in plans:
-        slots = plan.ring_bytes // plan.format.nbytes
-        bill.add(plan.name, f"ring, {slots} slots of {plan.format.nbytes} bytes", plan.ring_bytes)
-        bill.add(plan.name, "preprocess and decoder", plan.lane_bytes)
-        if plan.engine_key not in seen:
-            seen.add(plan.engine_key)
-            growth = verdicts[plan.name].memory_bytes
-            bill.add(plan.bundle.manifest.name, "model and runtime", growth, measured=True)
-    bill.add("outbox", "staged results and SQLite's cache", config.outbox.memory_bytes)
-    budget = int(config.memory.budget_mb * 1e6) or machine_bytes()
-    if bill.total > budget:
-        raise BudgetError("memory.budget_mb", f"a bill within {budget / 1e6:.1f} MB", f"{bill.total / 1e6:.1f} MB",
-                          "edgeinfer check CONFIG prints the bill; a smaller frame or fewer pipelines shrink it")
-    return bill
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Those of this group's pipelines, by name, where they are not in force; one that the bundle does not allow is left."""
+        for pipeline in self.pipelines:
+            threshold = thresholds.get(pipeline.name, pipeline.lane.threshold)
+            if threshold is not None and threshold != pipeline.lane.threshold:
+                with suppress(ConfigError):
+                    self.set_threshold(pipeline, threshold)
 
 
 class Assembly:
-    """All pipelines of one configuration, with their engines and threads."""
+    """All pipelines of one configuration, with their engines and threads. The main thread."""
 
-    def __init__(self, config: Config, plans: list[Plan], sink: Sink, boot: str, sequences: dict[str, int]) -> None:
+    def __init__(self, config: Config, plans: Sequence[Plan], sink: Sink, boot: str, sequences: Mapping[str, int]) -> None:
         """Loads the models and allocates everything. ``sequences`` are the last ones used, by pipeline."""
+        self.groups: list[Group] = []
         self.pipelines: list[Pipeline] = []
-        self.engines: dict[tuple[str, RuntimeOptions, str], Engine] = {}
-        self.threads: list[InferenceThread] = []
-        by_engine: dict[tuple[str, RuntimeOptions, str], list[Plan]] = {}
+        by_engine: dict[EngineKey, list[Plan]] = {}
         for plan in plans:
             by_engine.setdefault(plan.engine_key, []).append(plan)
-        for key, sharing in by_engine.items():
-            engine = self.engines[key] = Engine(sharing[0].bundle, sharing[0].config.runtime)
+        for sharing in by_engine.values():
+            engine = Engine(sharing[0].bundle, sharing[0].config.runtime)
             _tell(engine)
             bell = Bell()
             made = [self._pipeline(config, plan, engine, bell, sink, boot) for plan in sharing]
             for pipeline in made:
                 pipeline.sequence = sequences.get(pipeline.name, 0)
-            self.threads.append(InferenceThread(engine.bundle.manifest.name, made, bell))
+            self.groups.append(Group(sharing, engine, made, bell))
             self.pipelines.extend(made)
 
     @staticmethod
@@ -137,32 +103,51 @@ class Assembly:
         manifest = plan.bundle.manifest
         ring = FrameRing(plan.format, bell, lossless=not plan.source.live)
         encoder = Encoder(config.node, plan.name, f"{manifest.name}:{manifest.version}", manifest.task, boot)
-        return Pipeline(plan.name, Capture(plan.name, plan.source, ring), engine.lane(plan.format, plan.config.threshold),
+        return Pipeline(plan.name, Capture(plan.name, plan.source, ring), engine.lane(plan.format, plan.threshold),
                         Gate(plan.config.gate), encoder, sink, f"edgeinfer/{config.node}/{plan.name}")
 
     def start(self) -> None:
-        for thread in self.threads:
-            thread.start()
+        for group in self.groups:
+            group.thread.start()
         for pipeline in self.pipelines:
             pipeline.capture.start()
 
     @property
     def finished(self) -> bool:
         """Every source's stream is over and every frame inferred; never while a camera is among them."""
-        return all(thread.finished.is_set() for thread in self.threads)
+        return all(group.thread.finished.is_set() for group in self.groups)
+
+    @property
+    def died(self) -> str:
+        """Of what an inference thread died; "" while none did."""
+        return next((group.thread.died for group in self.groups if group.thread.died), "")
 
     @property
     def progress(self) -> tuple[int, ...]:
         """One figure for each inference thread that still works; each moves at least once a second unless it hangs."""
-        return tuple(thread.progress for thread in self.threads if not thread.finished.is_set())
+        return tuple(group.thread.progress for group in self.groups if not group.thread.finished.is_set())
+
+    @property
+    def plans(self) -> list[Plan]:
+        """As they run now."""
+        return [plan for group in self.groups for plan in group.plans]
 
     def sequences(self) -> dict[str, int]:
         return {pipeline.name: pipeline.sequence for pipeline in self.pipelines}
 
+    def found(self, name: str) -> tuple[Group, Pipeline, Plan]:
+        """One pipeline. Raises KeyError."""
+        for group in self.groups:
+            for pipeline, plan in zip(group.pipelines, group.plans, strict=True):
+                if pipeline.name == name:
+                    return group, pipeline, plan
+        raise KeyError(name)
+
     def models(self) -> dict[str, dict[str, Any]]:
         """For health, by pipeline: its model, what that really runs on, and why it is not what was wished for."""
         return {pipeline.name: {"model": f"{bundle.manifest.name}:{bundle.manifest.version}", "signed": bundle.signed,
-                                "runs_on": session.runs_on, "fallbacks": list(session.fallbacks)}
+                                "sequence": bundle.manifest.sequence, "runs_on": session.runs_on,
+                                "fallbacks": list(session.fallbacks)}
                 for pipeline in self.pipelines
                 for bundle, session in [(pipeline.lane.engine.bundle, pipeline.lane.engine.session)]}
 
@@ -170,16 +155,16 @@ class Assembly:
         """End captures, then the inference of what was captured. False when a thread hangs in a driver or a model."""
         for pipeline in self.pipelines:
             pipeline.capture.stop()
-        for thread in self.threads:
-            thread.stop()
+        for group in self.groups:
+            group.thread.stop()
         ended = True
-        for thread in self.threads:
-            ended &= thread.join(timeout_s)
+        for group in self.groups:
+            ended &= group.thread.join(timeout_s)
         for pipeline in self.pipelines:
             ended &= pipeline.capture.join(timeout_s)
         if ended:
-            for engine in self.engines.values():
-                engine.close()
+            for group in self.groups:
+                group.engine.close()
         return ended
 
 
@@ -187,4 +172,3 @@ def _tell(engine: Engine) -> None:
     log.info("model %s %s runs on %s", engine.bundle.manifest.name, engine.bundle.manifest.version, engine.session.runs_on)
     for reason in engine.session.fallbacks:
         log.warning("model %s: not as configured: %s", engine.bundle.manifest.name, reason)
-

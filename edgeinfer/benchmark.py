@@ -9,6 +9,7 @@ import gc
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from edgeinfer import vitals
@@ -22,6 +23,7 @@ from edgeinfer.model.preprocess.fingerprint import synthetic_frame
 from edgeinfer.payload import Encoder
 from edgeinfer.pipeline import InferenceThread, Pipeline
 from edgeinfer.ring import Bell, FrameRing
+from edgeinfer.sinks import Message
 
 __all__ = ["Discard", "Replay", "bench", "energy"]
 
@@ -40,7 +42,13 @@ class Discard:
 
     def publish(self, topic: str, payload: bytes, pipeline: str) -> None: ...
 
-    def set_retained(self, topic: str, payload: bytes) -> None: ...
+    def listen(self, topics: Sequence[str], post: Callable[[Message], None]) -> None: ...
+
+    def send(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: float = 0) -> None: ...
+
+    def set_retained(self, topic: str, payload: bytes, expiry_s: float = 0) -> None: ...
+
+    def repeat_retained(self) -> None: ...
 
     def drain(self, deadline_s: float) -> bool:
         return True
@@ -124,7 +132,7 @@ def _piped(lane: Lane, engine: Engine, format: FrameFormat | WindowFormat, count
     capture = Capture("bench", Replay(format, count), FrameRing(format, bell, lossless=True))
     encoder = Encoder("bench", "bench", f"{manifest.name}:{manifest.version}", manifest.task, "bench")
     pipeline = Pipeline("bench", capture, lane, Gate(GateOptions(on_change=True)), encoder, Discard(), "bench")
-    pipeline.total_ns = total
+    pipeline.tenure.total_ns = total
     thread = InferenceThread("bench", [pipeline], bell)
     started = time.perf_counter()
     thread.start()

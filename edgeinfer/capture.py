@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 
 from edgeinfer.errors import SourceError
 from edgeinfer.log import log
@@ -12,11 +13,13 @@ from edgeinfer.sources import FrameSource
 
 __all__ = ["Backoff", "Capture"]
 
+_LONGEST_S = 30.0  # between two attempts to open a source that says nothing of it (``retry_s``)
+
 
 class Backoff:
     """Delays that double from ``first_s`` to ``last_s``, with jitter of a quarter so that devices do not march in step."""
 
-    def __init__(self, first_s: float = 0.5, last_s: float = 30.0) -> None:
+    def __init__(self, first_s: float = 0.5, last_s: float = _LONGEST_S) -> None:
         self._first_s = first_s
         self._last_s = last_s
         self._next_s = first_s
@@ -35,8 +38,9 @@ class Backoff:
 class Capture:
     """One source, one ring, one thread. ``ended`` is set when the source's stream is over.
 
-    A source that fails is counted in ``failures``, told once to the log for each outage, and opened anew with back-off: the
-    daemon lives on without a camera.
+    A source that fails is counted in ``failures``, told once to the log for each outage, and opened anew with back-off (at
+    most its ``retry_s`` long, where it has one): the daemon lives on without a camera. While paused the source is closed,
+    which is no failure. ``start`` to ``join`` are for the main thread.
     """
 
     def __init__(self, name: str, source: FrameSource, ring: FrameRing) -> None:
@@ -48,50 +52,88 @@ class Capture:
         self.working = False
         self._source = source
         self._stop = threading.Event()
-        self._backoff = Backoff() if source.live else Backoff(0.01, 1.0)
+        self._halt = threading.Event()  # stop or pause: leave the source
+        self._go = threading.Event()  # not paused
+        self._go.set()
+        self._backoff = Backoff(last_s=getattr(source, "retry_s", _LONGEST_S)) if source.live else Backoff(0.01, 1.0)
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def paused(self) -> bool:
+        return not self._go.is_set()
+
+    def pause(self) -> None:
+        """Close the source until ``resume``; frames that were captured are still inferred."""
+        self._go.clear()
+        self._halt.set()
+        self._source.interrupt()
+
+    def resume(self) -> None:
+        """Open the source anew; a replay begins anew."""
+        self._go.set()
+
+    def counts(self) -> dict[str, int]:
+        """What the source itself counts, of frames that never came whole; empty for one that counts nothing. Any thread."""
+        count: Callable[[], dict[str, int]] | None = getattr(self._source, "counts", None)
+        return count() if count is not None else {}
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                try:
-                    self._source.open()
-                    self._read()
+                self._go.wait()
+                self._halt.clear()  # here and nowhere else: a read that was interrupted sees it until it came back
+                if self.paused or self._stop.is_set():
+                    continue
+                if self._session():
                     return
-                except SourceError as error:
-                    self._fail(error)
-                self._source.close()
-                self._stop.wait(self._backoff.delay_s())
+                if not self._halt.is_set():
+                    self._halt.wait(self._backoff.delay_s())
         finally:
-            self._source.close()
             self.working = False
             self.ended.set()
             self.ring.wake()
 
-    def _read(self) -> None:
-        """Until the stream is over or the daemon stops. This is the loop of every frame: nothing is logged or allocated."""
-        ring, source, stopped = self.ring, self._source, self._stop.is_set
-        while not stopped():
+    def _session(self) -> bool:
+        """From opening to closing. True when the stream is over."""
+        try:
+            self._source.open()
+            return not self._halt.is_set() and self._read()  # a pause before it was open interrupted nothing
+        except SourceError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  the outermost place of this thread: a plug-in's fault is a source's failure
+            self._fail(_unexpected(error))
+        finally:
+            self.working = False
+            self._source.close()
+        return False
+
+    def _read(self) -> bool:
+        """Until the stream is over (True) or is to be left. This is the loop of every frame: nothing is logged or allocated."""
+        ring, source, halted = self.ring, self._source, self._halt.is_set
+        while not halted():
             try:
                 if not source.read_into(ring.writing):
-                    return
+                    return not halted()
             except SourceError as error:
                 if source.live:
                     raise
                 self._fail(error)  # a replay goes on with the next picture
-                self._stop.wait(self._backoff.delay_s())
+                self._halt.wait(self._backoff.delay_s())
                 continue
             if not self.working:
                 self._recover()
             ring.publish()
+        return False
 
     def _fail(self, error: SourceError) -> None:
+        if self._halt.is_set():
+            return  # it was interrupted
         self.failures += 1
         self.last_error = str(error)
-        if (self.working or self.failures == 1) and not self._stop.is_set():
+        if self.working or self.failures == 1:
             log.warning("pipeline %s: %s", self.name, error)
         self.working = False
 
@@ -104,6 +146,8 @@ class Capture:
     def stop(self) -> None:
         """Ask the thread to end; any thread."""
         self._stop.set()
+        self._halt.set()
+        self._go.set()
         self._source.interrupt()
         self.ring.close()
 
@@ -112,3 +156,7 @@ class Capture:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+
+def _unexpected(error: Exception) -> SourceError:
+    return SourceError("source", "frames", f"{type(error).__name__}: {error}", "the source's plug-in has a fault: tell its maker")

@@ -8,31 +8,35 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
-from edgeinfer.errors import ConfigError, EdgeinferError, Fault
+from edgeinfer.commands import CommandOptions
+from edgeinfer.discovery import DiscoveryOptions
+from edgeinfer.errors import ConfigError, DataError, EdgeinferError, Fault
 from edgeinfer.gate import GateOptions
 from edgeinfer.model.backends import RuntimeOptions
+from edgeinfer.model.consistency import is_name
+from edgeinfer.model.signature import PublicKey, read_public_key
 from edgeinfer.outbox import OutboxOptions
+from edgeinfer.probation import UpdateOptions
 from edgeinfer.registry import Table
 from edgeinfer.sinks import SINKS
 from edgeinfer.sources import SOURCES
 from edgeinfer.typed import convert
+from edgeinfer.yamlfile import read_yaml
+
+if TYPE_CHECKING:
+    from edgeinfer.store import Store
 
 __all__ = ["Config", "HealthOptions", "MemoryOptions", "PipelineConfig", "PlugIn", "load", "parse"]
 
 MAX_BYTES = 1024 * 1024  # a configuration is a page of text; more is the wrong file
-# what PyYAML lets out on bytes that are no YAML, and on a tag that does not fit its value (!!bool maybe)
-_NOT_YAML = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError)
 _PATHS = {"path", "ca", "certificate", "key", "password_file"}  # options of plug-ins that name files
-_MOST_VALUES, _DEEPEST = 100_000, 50  # with each alias counted as what it stands for
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no file name and no message holds these, however YAML escapes them
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # safe as an MQTT topic level and as a file name
+_TAKEN = ("command", "response", "request")  # of edgeinfer/<node>/: see edgeinfer.commands
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,13 +60,22 @@ class HealthOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One pipeline. ``source`` holds the options of the source that its ``kind`` names."""
+    """One pipeline. ``source`` holds the options of the source that its ``kind`` names; ``bundle`` is a path, ``model`` the
+    name of an installed model, which is followed while the daemon runs."""
 
-    bundle: str
     source: dict[str, Any]
+    bundle: str = ""
+    model: str = ""
     runtime: RuntimeOptions = RuntimeOptions()
     gate: GateOptions = GateOptions()
+    resample: bool = False  # a sensor of another rate than the model's is resampled, not refused
     threshold: float | None = None  # only stricter (higher) than the bundle's
+
+    def __post_init__(self) -> None:
+        if bool(self.bundle) == bool(self.model):
+            raise ValueError(f"expected either bundle or model, got {'both' if self.bundle else 'neither'}")
+        if self.model and not is_name(self.model):
+            raise ValueError(f"expected model of 1 to 64 letters, digits, '.', '_', '+' and '-', got {self.model[:80]!r}")
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +87,10 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     outbox: OutboxOptions = OutboxOptions()
     memory: MemoryOptions = MemoryOptions()
     health: HealthOptions = HealthOptions()
+    updates: UpdateOptions = UpdateOptions()
+    commands: CommandOptions = CommandOptions()
+    home_assistant: DiscoveryOptions = DiscoveryOptions()
+    trusted_keys: str = ""  # a folder of minisign's *.pub
     state_folder: str = ""  # default: systemd's $STATE_DIRECTORY, else "state" beside the configuration
 
 
@@ -98,12 +115,47 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxOptions
     memory: MemoryOptions
     health: HealthOptions
+    updates: UpdateOptions
+    commands: CommandOptions
+    home_assistant: DiscoveryOptions
+    trusted_keys: Path | None
     state_folder: Path
     folder: Path
 
+    @property
+    def store(self) -> Store:
+        """The models that are installed here."""
+        from edgeinfer.store import Store
+
+        return Store(self.state_folder / "models")
+
     def bundle_path(self, pipeline: str) -> Path:
-        """Relative paths are relative to the configuration's folder."""
-        return (self.folder / self.pipelines[pipeline].bundle).resolve()
+        """Relative paths are relative to the configuration's folder. Raises ConfigError for a model that is not installed."""
+        wanted = self.pipelines[pipeline]
+        if not wanted.model:
+            return (self.folder / wanted.bundle).resolve()
+        current = self.store.current(wanted.model)
+        if current is None:
+            installed = ", ".join(self.store.names())[:200] or "none"
+            raise ConfigError(f"pipelines.{pipeline}.model", f"an installed model ({installed})", f"'{wanted.model}'",
+                              f"edgeinfer install {wanted.model}.eib")
+        return current
+
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The public keys that this device trusts; none where ``trusted_keys`` is not set: then signatures are not asked for.
+
+        Raises ConfigError for a folder without keys, or with a file that is none: a typing error must not trust everybody.
+        """
+        if self.trusted_keys is None:
+            return ()
+        try:
+            keys = tuple(read_public_key(path) for path in sorted(self.trusted_keys.glob("*.pub")))
+        except DataError as error:
+            raise ConfigError.of([Fault(f"trusted_keys: {f.where}", f.expected, f.got, f.hint) for f in error.faults]) from error
+        if not keys:
+            raise ConfigError("trusted_keys", "a folder with public keys (*.pub)", f"none in {self.trusted_keys}",
+                              f"copy the signer's key there: cp maker.pub {self.trusted_keys}/")
+        return keys
 
 
 def load(path: Path) -> Config:
@@ -121,7 +173,7 @@ def load(path: Path) -> Config:
 
 def parse(text: bytes, folder: Path, where: str = "config") -> Config:
     """Check the bytes of a configuration; ``folder`` is what relative paths are relative to. Raises ConfigError."""
-    document = _yaml(text, where)
+    document = read_yaml(text, where)
     faults: list[Fault] = []
     raw = convert(document, _Document, "", faults)
     sources, sink = _plug_ins(_with_paths(document, folder), faults)
@@ -132,45 +184,9 @@ def parse(text: bytes, folder: Path, where: str = "config") -> Config:
     outbox = msgspec.structs.replace(raw.outbox, path=str(folder / raw.outbox.path) if raw.outbox.path
                                      else str(state_folder / "outbox.db"))
     return Config(node=raw.node or _host_name(), pipelines=raw.pipelines, sources=sources, sink=sink, outbox=outbox,
-                  memory=raw.memory, health=raw.health, state_folder=state_folder, folder=folder)
-
-
-def _yaml(text: bytes, where: str) -> Any:
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        if root is not None:
-            _check_nodes(root, where)
-        document = None if root is None else loader.construct_document(root)
-    except _NOT_YAML as error:
-        raise ConfigError(where, "YAML", " ".join(str(error).split())[:300],
-                          "check the indentation at the place named") from error
-    if not isinstance(document, dict):
-        raise ConfigError(where, "a mapping with the keys pipelines and sink", type(document).__name__)
-    return document
-
-
-def _check_nodes(root: yaml.Node, where: str) -> None:
-    """Refuse what YAML allows and a configuration never means, before any value is made: a key given twice (the last would
-    win), text that no file name can hold, and aliases of aliases, which multiply, or of themselves, which never end."""
-    faults: list[Fault] = []
-    rest, visits = [(root, 0)], 0
-    while rest:
-        node, depth = rest.pop()
-        visits += 1
-        if visits > _MOST_VALUES or depth > _DEEPEST:
-            raise ConfigError(where, f"at most {_MOST_VALUES} values, {_DEEPEST} deep", "more", "write aliases (*name) out")
-        place = f"{where}: line {node.start_mark.line + 1}"
-        if isinstance(node, yaml.MappingNode):
-            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-            faults += [Fault(place, "each key once", f"'{key}' {count} times") for key, count in keys.items() if count > 1]
-            rest += [(child, depth + 1) for pair in node.value for child in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            rest += [(child, depth + 1) for child in node.value]
-        elif _UNUSABLE.search(node.value):
-            faults.append(Fault(place, "text without NUL and lone surrogates", ascii(node.value)[:80]))
-    if faults:
-        raise ConfigError.of(faults)
+                  memory=raw.memory, health=raw.health, updates=raw.updates, commands=raw.commands,
+                  home_assistant=raw.home_assistant, state_folder=state_folder, folder=folder,
+                  trusted_keys=folder / raw.trusted_keys if raw.trusted_keys else None)
 
 
 def _with_paths(value: Any, folder: Path, key: str = "") -> Any:
@@ -219,6 +235,8 @@ def _check_names(document: dict[str, Any], faults: list[Fault]) -> None:
     for where, name in names.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             faults.append(Fault(where, "a name of letters, digits, - and _ (at most 64)", repr(name)[:80]))
+        elif where != "node" and name in _TAKEN:
+            faults.append(Fault(where, "a name that is no level of the command topics", repr(name)))
 
 
 def _host_name() -> str:

@@ -12,25 +12,36 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from edgeinfer import __version__, notify, vitals
-from edgeinfer.assembly import Assembly, Plan, bill_of, make_plans, try_models
+from edgeinfer import notify, vitals
+from edgeinfer.assembly import Assembly, Group
 from edgeinfer.config import Config, load
-from edgeinfer.errors import EdgeinferError
+from edgeinfer.description import described, device
+from edgeinfer.discovery import Described, Device
+from edgeinfer.errors import EdgeinferError, StorageError, UnavailableError, UsageError
+from edgeinfer.health import Health, summary
 from edgeinfer.log import log
-from edgeinfer.model.memory import Bill
+from edgeinfer.model.trial import Verdict
 from edgeinfer.pipeline import Pipeline
+from edgeinfer.plan import Plan, bill_of, make_plans, try_models
+from edgeinfer.registry import closest
+from edgeinfer.remote import Remote
+from edgeinfer.settings import PipelineSettings, Settings
 from edgeinfer.sinks import Sink
+from edgeinfer.standing import Standing
+from edgeinfer.update import Running, Updates, settle
 
 __all__ = ["Daemon"]
 
 _TRIM_AFTER_S = 10.0  # at the latest: a camera that is not there is not waited for
 _DRAIN_S = 10.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Daemon:
@@ -39,31 +50,42 @@ class Daemon:
     def __init__(self, path: Path, on_start: Callable[[Daemon], None] | None = None) -> None:
         self.boot = secrets.token_hex(6)
         self.sink: Sink
-        self.assembly: Assembly
+        self.running: Running
+        self.updates: Updates
         self._path = path
         self._on_start = on_start
         self._wake = threading.Event()
         self._stopping = False
         self._reloading = False
-        self._started = time.monotonic()
         self._progress: tuple[int, ...] = ()
         self._trimmed = False
-        self._inferred: dict[str, tuple[int, float]] = {}
-        self._cpu = vitals.CpuShare()
+        self._health = Health(self.boot)
+        self._standing = Standing()
+        self._sink_is_of: tuple[Any, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        return self.running.config
+
+    @property
+    def assembly(self) -> Assembly:
+        return self.running.assembly
 
     def run(self) -> None:
         """Everything, to the end. Raises EdgeinferError from set-up; after READY only a hung thread is an error."""
         self._catch_signals()
-        self.config = load(self._path)
-        plans = make_plans(self.config)
-        verdicts = try_models(self.config, plans)
-        self.bill = bill_of(self.config, plans, verdicts, vitals.pss_bytes())
-        self.sink = self._make_sink(self.config)
-        self._sink_is_of = self.config.sink, self.config.outbox, self.config.node
-        self.sink.start()
+        config = load(self._path)
+        self._settings = Settings(config.state_folder)
+        if self._settings.damage:
+            log.warning("settings: %s", self._settings.damage)
+        left = settle(config, self._settings)
+        plans = make_plans(config, self._settings.thresholds())
+        verdicts, resident = try_models(config, plans), vitals.pss_bytes()
+        self.bill = bill_of(config, plans, verdicts, resident)
+        self._start_sink(config)
         try:
-            self.assembly = Assembly(self.config, plans, self.sink, self.boot, {})
-            self.assembly.start()
+            self.running = Running(config, Assembly(config, plans, self.sink, self.boot, {}), verdicts, resident)
+            self._begin(left=left)
             notify.ready()
             if self._on_start is not None:
                 self._on_start(self)
@@ -71,6 +93,15 @@ class Daemon:
         finally:
             notify.stopping()
             self._shut_down()
+
+    def _begin(self, since: Updates | None = None, left: Mapping[str, str] = _NONE) -> None:
+        """Start what was assembled, as it was set."""
+        for pipeline in self.assembly.pipelines:
+            if not self._settings.of(pipeline.name).enabled:
+                pipeline.capture.pause()
+        self.updates = Updates(self.running, self._settings, self._exchange_models, since, left)
+        self._device = device(self.config)
+        self.assembly.start()
 
     def request_stop(self) -> None:
         """Any thread."""
@@ -81,6 +112,13 @@ class Daemon:
     def _make_sink(config: Config) -> Sink:
         sink: Sink = config.sink.make(f"edgeinfer/{config.node}", config.outbox)
         return sink
+
+    def _start_sink(self, config: Config) -> None:
+        self._sink_is_of = _of_sink(config)
+        self.sink = self._make_sink(config)
+        self._remote = Remote(config.commands, config.home_assistant, config.node, config.state_folder, self._wake.set)
+        self._remote.attach(self.sink)
+        self.sink.start()
 
     def _catch_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -100,18 +138,24 @@ class Daemon:
     def _ticks(self) -> None:
         interval_s = min(1.0, (notify.watchdog_interval() or 4.0) / 4)
         next_health = 0.0
-        while not self._stopping and not self.assembly.finished:
+        while not (self._stopping or self.assembly.finished or self.assembly.died):
             now = time.monotonic()
             if self._reloading:
                 self._reload()
             self._feed_watchdog()
+            if self.updates.tick(now):
+                vitals.trim_heap()
+            self._remote.tick(self, self.sink, now)
+            self._standing.publish(self.config.node, self.assembly, self.updates, self.config.store, self.sink)
             if now >= next_health:
                 self.publish_health()
                 next_health = now + self.config.health.interval_s
-            if not self._trimmed and (self._all_infer() or now - self._started > _TRIM_AFTER_S):
+            if not self._trimmed and not self.updates.preparing and self._is_warm(now):
                 self._trim()
             self._wake.wait(interval_s)
             self._wake.clear()
+        if self.assembly.died:  # a supervisor starts the daemon anew; without inference it would be of no use
+            raise UnavailableError("inference", "a thread that lives as long as the daemon", f"it died of {self.assembly.died}")
 
     def _feed_watchdog(self) -> None:
         """Only when every inference thread has moved since the last time: the broker and the camera do not matter to it."""
@@ -120,11 +164,13 @@ class Daemon:
             self._progress = progress
             notify.watchdog()
 
-    def _all_infer(self) -> bool:
-        return all(pipeline.inferred for pipeline in self.assembly.pipelines)
+    def _is_warm(self, now_s: float) -> bool:
+        every = all(pipeline.inferred for pipeline in self.assembly.pipelines)
+        return every or now_s - self._health.started_s > _TRIM_AFTER_S
 
     def _trim(self) -> None:
-        """Once, after the first frames: what set-up needed and the frame loop does not goes back to the system."""
+        """Once, after the first frames: what set-up needed and the frame loop does not goes back to the system. Nothing may be
+        loaded meanwhile (see ``vitals.trim``)."""
         self._trimmed = True
         gc.collect()
         gc.freeze()
@@ -136,76 +182,124 @@ class Daemon:
         notify.reloading()
         try:
             config = load(self._path)
-            plans = make_plans(config)
+            plans = make_plans(config, self._settings.thresholds())
             self._make_sink(config).check()
-            bill = bill_of(config, plans, try_models(config, plans), vitals.pss_bytes())
+            verdicts = try_models(config, plans)
+            bill = bill_of(config, plans, verdicts, self.running.resident)
         except EdgeinferError as error:
             log.error("reload: the configuration has faults, the old one stays\n%s", error)
         else:
-            self._take_up(config, plans, bill)
+            self._take_up(config, plans, verdicts)
+            self.bill = bill if self.config is config else self.bill
         notify.ready()
 
-    def _take_up(self, config: Config, plans: list[Plan], bill: Bill) -> None:
-        sequences = self.assembly.sequences()
+    def _take_up(self, config: Config, plans: list[Plan], verdicts: dict[str, Verdict]) -> None:
+        before = self.running
+        self.updates.stop()
         try:
-            self._exchange(config, plans, sequences)
+            self._exchange(config, plans)
         except EdgeinferError as error:
             log.error("reload: the new configuration cannot run, the old one is taken up again\n%s", error)
-            self._exchange(self.config, make_plans(self.config), sequences)
+            self._exchange(before.config, make_plans(before.config, self._settings.thresholds()))
         else:
-            self.config, self.bill = config, bill
+            self.running = Running(config, self.assembly, verdicts, before.resident)
+            if config.state_folder != before.config.state_folder:
+                self._settings = Settings(config.state_folder)
             log.info("reload: %d pipelines run", len(plans))
+        self._begin(self.updates)
 
-    def _exchange(self, config: Config, plans: list[Plan], sequences: dict[str, int]) -> None:
-        """Stop what runs and start ``config``; the sink and its outbox stay where they are the same."""
-        self.assembly.stop()
-        wanted = (config.sink, config.outbox, config.node)
-        if wanted != self._sink_is_of:
-            self.sink.drain(_DRAIN_S)
-            self.sink.stop()
-            self._sink_is_of = wanted
-            self.sink = self._make_sink(config)
-            self.sink.start()
-        self.assembly = Assembly(config, plans, self.sink, self.boot, sequences)
-        self._progress = ()
+    def _exchange_models(self, plans: list[Plan]) -> None:
+        """The same configuration with these plans: other windows for a new model."""
+        self._exchange(self.config, plans)
+        for pipeline in self.assembly.pipelines:
+            if not self._settings.of(pipeline.name).enabled:
+                pipeline.capture.pause()
         self.assembly.start()
 
+    def _exchange(self, config: Config, plans: list[Plan]) -> None:
+        """Stop what runs and assemble ``config``; the sink and its outbox stay where they are the same."""
+        sequences = self.assembly.sequences()
+        self.assembly.stop()
+        if _of_sink(config) != self._sink_is_of:
+            self.sink.drain(_DRAIN_S)
+            self.sink.stop()
+            self._start_sink(config)
+        self.running.assembly = Assembly(config, plans, self.sink, self.boot, sequences)
+        self._progress = ()
+
+    def device(self) -> Device:
+        """What Home Assistant is told of this device."""
+        return self._device
+
+    def described(self) -> tuple[Described, ...]:
+        """What Home Assistant is told of each pipeline, as it runs now."""
+        return described(self.assembly)
+
+    def set_enabled(self, pipeline: str, enabled: bool) -> None:
+        """Open or close a pipeline's source; that holds after a restart, too. Raises UsageError for one that is not there."""
+        _, found, _ = self._found(pipeline)
+        if enabled:
+            found.capture.resume()
+        else:
+            found.capture.pause()
+        self._keep(pipeline, msgspec.structs.replace(self._settings.of(pipeline), enabled=enabled))
+
+    def set_threshold(self, pipeline: str, threshold: float) -> None:
+        """Another threshold from the next frame on; that holds after a restart, too. Raises UsageError for a pipeline that is
+        not there, ConfigError for a threshold below the bundle's."""
+        group, found, _ = self._found(pipeline)
+        group.set_threshold(found, threshold)
+        self._keep(pipeline, msgspec.structs.replace(self._settings.of(pipeline), threshold=threshold))
+
+    def install_update(self, pipeline: str) -> None:
+        """Switch to the bundle that waits for this pipeline's model; it is taken up at the next tick. Raises UsageError where
+        there is no such pipeline or its model is no installed one, and what ``Store.promote`` raises."""
+        model = self._found(pipeline)[2].config.model
+        if not model:
+            raise UsageError(f"pipelines.{pipeline}", "an installed model (model: NAME)", "a bundle named by its path")
+        self.config.store.promote(model)
+        self._wake.set()
+
+    def _found(self, pipeline: str) -> tuple[Group, Pipeline, Plan]:
+        try:
+            return self.assembly.found(pipeline)
+        except KeyError as error:
+            names = [one.name for one in self.assembly.pipelines]
+            raise UsageError("pipeline", "one of " + ", ".join(names), repr(pipeline)[:80], closest(pipeline, names)) from error
+
+    def _keep(self, pipeline: str, settings: PipelineSettings) -> None:
+        try:
+            self._settings.set(pipeline, settings)
+        except StorageError as error:
+            log.warning("set, but not for longer than this run: %s", error)
+        self._wake.set()
+
     def publish_health(self) -> None:
-        """The retained health document, to the sink."""
+        """The retained health document, to the sink and to whoever looks at this machine."""
         document = self.health()
-        self.sink.set_retained(f"edgeinfer/{self.config.node}/health", msgspec.json.encode(document))
-        rates = ", ".join(f"{name} {figures['rate']:g}/s" for name, figures in document["pipelines"].items())
-        notify.status(f"{rates}; {document['process']['pss_bytes'] / 1e6:.0f} MB")
+        raw = msgspec.json.encode(document)
+        self.sink.set_retained(f"edgeinfer/{self.config.node}/health", raw, 3 * self.config.health.interval_s + 30)
+        self._health.keep(raw)
+        notify.status(summary(document))
 
     def health(self) -> dict[str, Any]:
         """What the daemon says of itself; documented in docs/topics-and-payloads.md."""
-        return {
-            "v": 1, "node": self.config.node, "boot": self.boot, "version": __version__,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-            "process": {"pss_bytes": vitals.pss_bytes(), "bill_bytes": self.bill.total,
-                        "cpu_share": round(self._cpu.share(), 4),
-                        "temperature_c": vitals.temperature_c(), "threads": vitals.threads(),
-                        "descriptors": vitals.descriptors()},
-            "models": self.assembly.models(),
-            "pipelines": {pipeline.name: self._pipeline_health(pipeline) for pipeline in self.assembly.pipelines},
-            "sink": self.sink.state(),
-        }
-
-    def _pipeline_health(self, pipeline: Pipeline) -> dict[str, Any]:
-        figures = pipeline.figures()
-        now = time.monotonic()
-        before, then = self._inferred.get(pipeline.name, (0, self._started))
-        self._inferred[pipeline.name] = (figures["inferred"], now)
-        rate = max(figures["inferred"] - before, 0) / max(now - then, 1e-9)
-        return {"rate": round(rate, 2), **figures}
+        document = self._health.document(self.config, self.assembly, self.updates, self.bill, self.sink)
+        return {**document, "commands": self._remote.state()}
 
     def _shut_down(self) -> None:
         """Stop capturing, then commit and send what was made. A thread that hangs is left to die with the process."""
-        assembly = getattr(self, "assembly", None)
-        if assembly is not None:
-            if not assembly.stop():
+        if hasattr(self, "updates"):
+            if self._stopping or (self.assembly.finished and not self.assembly.died):
+                self.updates.end()
+            if not self.assembly.stop():
                 log.error("a thread hangs in a camera driver or a model and is left behind")
             self.publish_health()
         if not self.sink.drain(_DRAIN_S):
             log.warning("stopped before everything was acknowledged; the outbox keeps the rest and sends it next time")
         self.sink.stop()
+
+
+def _of_sink(config: Config) -> tuple[Any, ...]:
+    """What a sink is made of, and what it listens to: it stays over a reload where this is the same."""
+    return config.sink, config.outbox, config.node, config.commands, config.home_assistant, config.state_folder

@@ -84,6 +84,7 @@ class Gate:
     def __init__(self, options: GateOptions) -> None:
         self.on = options.min_score is None  #: the score is above the minimum, by hysteresis
         self.told = 0  #: frames let through
+        self.heartbeat_s = options.heartbeat_s
         self._scored = options.min_score is not None
         self._minimum = options.min_score or 0.0
         self._release = self._minimum if options.release is None else options.release

@@ -52,6 +52,10 @@ class Encoder:
         if max_bytes < least:
             raise ConfigError(f"pipeline {pipeline}: the payload's max_bytes", f"at least {least}", str(max_bytes))
 
+    def speak_for(self, model: str, task: str) -> None:
+        """What follows are results of this model ("name:version"). The inference thread."""
+        self._model, self._task = model, task
+
     def encode(self, result: Result, sequence: int, wall_ns: int, latency_ns: int, reason: str) -> bytes:
         """The payload, at most ``max_bytes`` long.
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CpuShare", "Mapping", "descriptors", "pss_bytes", "read_mappings", "temperature_c", "threads", "trim",
-           "uptime_s"]
+__all__ = ["CpuShare", "Mapping", "descriptors", "pss_bytes", "read_mappings", "share_heap", "temperature_c", "threads",
+           "trim", "trim_heap", "uptime_s"]
 
 _SOC = re.compile(r"cpu|soc|pkg|package", re.IGNORECASE)  # cpu-thermal (Pi, Jetson), soc0-thermal (Jetson), x86_pkg_temp
 _HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+) *(.*)")
+_M_ARENA_MAX = -8  # glibc's malloc.h; musl has one heap and no mallopt
 _MADV_DONTNEED = 4  # the same number on every Linux architecture but alpha
 
 
@@ -116,6 +117,29 @@ def read_mappings(smaps: str) -> Iterator[Mapping]:
             yield Mapping(int(start, 16), int(end, 16), permissions, int(inode), path, sizes["Rss"], dirty,
                           sizes["Anonymous"], sizes["Swap"])
         header, sizes = match, {}
+
+
+def share_heap() -> None:
+    """Let all threads allocate from one heap: mallopt(3), M_ARENA_MAX. Before threads are started.
+
+    glibc gives threads heaps of their own, and what is free in one serves no other: after a few exchanges of a model of 3.5 MB,
+    each loaded on a thread of its own, a daemon held 94 MB instead of 73 (ONNX Runtime) and 51 instead of 49 (LiteRT). Frames
+    allocate next to nothing, so the threads do not wait for each other.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def trim_heap() -> None:
+    """Give free heap back (malloc_trim(3)), as after a model was exchanged. Any thread; others go on meanwhile."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # not in musl
+        libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def trim() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from edgeinfer.model.preprocess.spec import ImageSpec
 from quantize.check import Verdict as TargetVerdict
 from quantize.compare import TensorComparison
 from quantize.evaluate import Evaluation, Standing
-from quantize.grid import Quantized
+from quantize.grid import Grid, Quantized
 from quantize.ladder import Rung
 from quantize.metrics import Figure
 from quantize.pack import Proof
@@ -32,6 +33,7 @@ __all__ = ["Findings", "account", "figure_text", "proof_of"]
 
 _DRAWN = 24  # histograms
 _BARS = 64
+_COARSE = 32  # bins of an input's histogram in the manifest
 
 
 @dataclass
@@ -153,7 +155,7 @@ def figure_text(figure: Figure) -> str:
     return f"{figure.name} {figure.value:.4g}{unit}{interval}"
 
 
-def proof_of(setting: Setting, found: Findings, document: report.Document) -> Proof:
+def proof_of(setting: Setting, quantized: Quantized, found: Findings, document: report.Document) -> Proof:
     """What the bundle's manifest says of the run: accuracy, origin, and what the inputs looked like."""
     evaluation = found.evaluation
     assert evaluation is not None
@@ -166,13 +168,25 @@ def proof_of(setting: Setting, found: Findings, document: report.Document) -> Pr
                   "method": "the device's engine on this machine", "figures": figures},
         provenance={"quantized_with": versions(), "cpu": machine.model, "dot_product": machine.dot_product,
                     "hashes": made.hashes if made else {}},
-        calibration={"samples": len(setting.calibration), "inputs": _inputs(found.histograms, setting)})
+        calibration={"samples": len(setting.calibration), "inputs": {
+            name: _input(one, quantized.activations.get(name))
+            for name in setting.graph.inputs if (one := found.histograms.get(name)) is not None and one.total}})
 
 
-def _inputs(histograms: Mapping[str, Histogram], setting: Setting) -> dict[str, dict[str, float]]:
-    return {name: {"low": one.low, "high": one.high, "mean": one.mean(), "low_0.1%": one.bulk(0.998)[0],
-                   "high_99.9%": one.bulk(0.998)[1]}
-            for name in setting.graph.inputs if (one := histograms.get(name)) is not None and one.total}
+def _input(seen: Histogram, grid: Grid | None) -> dict[str, Any]:
+    """What an input looked like, in real values: the device compares what it sees (``edgeinfer.model.drift``)."""
+    low, high = seen.bulk(0.998)
+    return {"low": seen.low, "high": seen.high, "mean": seen.mean(), "std": seen.std(), "low_0.1%": low, "high_99.9%": high,
+            "histogram": _coarse(seen, grid)}
+
+
+def _coarse(seen: Histogram, grid: Grid | None) -> dict[str, Any]:
+    """Counts in equal bins over the range that the input's integers have, half a step more at both ends: then an edge lies
+    between two integers. An input that stays float: over all that was seen."""
+    half = float(grid.scale[0]) / 2 if grid is not None else 0.0
+    low, high = (grid.low - half, grid.high + half) if grid is not None else (seen.low, seen.high)
+    counts, _ = np.histogram(np.clip(seen.centres, low, high), _COARSE, (low, max(high, low + 1e-6)), weights=seen.counts)
+    return {"low": low, "high": high, "counts": [int(count) for count in counts]}
 
 
 def _files(evaluation: Evaluation, products: Sequence[Product]) -> tuple[report.File, ...]:

@@ -189,7 +189,7 @@ class _Run:
     def _report(self, setting: Setting, quantized: Quantized, evaluation: Evaluation, command: str) -> Outcome:
         self.progress.step("Packing and reporting")
         document = account(self.recipe, setting, quantized, self.found, command)
-        proof = proof_of(setting, self.found, document)
+        proof = proof_of(setting, quantized, self.found, document)
         bundles = {}
         for product in self.found.products:
             stem = product.path.stem if product.format == self.formats[0] else f"{product.path.stem}-{product.format}"

@@ -91,3 +91,70 @@ def test_delays_double_up_to_the_last_with_jitter() -> None:
         assert 0.75 * nominal <= backoff.delay_s() <= 1.25 * nominal
     backoff.reset()
     assert backoff.delay_s() <= 1.25
+
+
+def _camera(fps: float = 200) -> Synthetic:
+    return Synthetic(SyntheticOptions(width=2, height=2, pixel_format="GREY", fps=fps))
+
+
+def test_a_pause_closes_the_source_and_is_no_failure() -> None:
+    """No frame comes while it is paused; they come again after; nothing is counted as failed, and the stream is not over."""
+    capture = _capture(_camera())
+    capture.start()
+    for _ in range(3):
+        before = capture.ring.captured
+        until(lambda before=before: capture.ring.captured > before + 5, "frames")
+        capture.pause()
+        until(lambda: not capture.working, "the source to close")
+        seen = capture.ring.captured
+        assert not capture.ended.wait(0.1)
+        assert capture.ring.captured == seen
+        assert capture.paused
+        capture.resume()
+    assert capture.failures == 0
+    capture.stop()
+    assert capture.join(10)
+
+
+def test_a_pause_that_ends_at_once_does_not_end_the_stream() -> None:
+    """A read that was interrupted comes back after the pause is over: that is not the end of the source."""
+    capture = _capture(_camera(fps=20))
+    capture.start()
+    for _ in range(20):
+        capture.pause()
+        capture.resume()
+    seen = capture.ring.captured
+    until(lambda: capture.ring.captured > seen + 2, "frames")
+    assert not capture.ended.is_set()
+    capture.pause()
+    capture.stop()
+    assert capture.join(10)
+
+
+class _Broken(Synthetic):
+    """A third party's source with a fault."""
+
+    retry_s = 0.02
+
+    def read_into(self, target: object) -> bool:  # type: ignore[override]
+        raise ZeroDivisionError("a fault on purpose")
+
+
+def test_a_plug_ins_fault_is_a_failure_of_the_source(told: pytest.LogCaptureFixture) -> None:
+    """Any exception is counted, told once and tried again: the thread lives on, and at most ``retry_s`` passes between."""
+    capture = _capture(_Broken(SyntheticOptions(width=2, height=2, pixel_format="GREY", fps=20)))
+    capture._backoff = Backoff(0.01, _Broken.retry_s)
+    capture.start()
+    until(lambda: capture.failures > 5, "several tries")
+    assert not capture.ended.is_set()
+    capture.stop()
+    assert capture.join(10)
+    assert len([record for record in told.records if record.levelno == logging.WARNING]) == 1
+    assert "ZeroDivisionError: a fault on purpose" in capture.last_error
+
+
+def test_a_source_says_how_long_its_back_off_may_get() -> None:
+    """``retry_s`` is the longest delay; a source without it waits up to half a minute."""
+    quick, slow = _capture(_Broken(SyntheticOptions(fps=20)))._backoff, _capture(_camera())._backoff
+    assert max(quick.delay_s() for _ in range(20)) <= 1.25 * 0.5
+    assert 20 < max(slow.delay_s() for _ in range(20)) <= 37.5

@@ -34,6 +34,28 @@ def test_relative_paths_are_relative_to_the_configuration() -> None:
     assert config.outbox.path == "/etc/edgeinfer/state/outbox.db"
 
 
+def test_a_pipeline_names_either_a_bundle_or_an_installed_model() -> None:
+    """Both and neither are faults; a model that is not installed says which command installs it."""
+    source = GOOD["pipelines"]["door"]["source"]
+    for said in ({}, {"bundle": "b", "model": "m"}):
+        with pytest.raises(ConfigError, match=r"pipelines\.door: expected either bundle or model, got"):
+            _parse({**GOOD, "pipelines": {"door": {**said, "source": source}}})
+    with pytest.raises(ConfigError, match="expected model of 1 to 64 letters"):
+        _parse({**GOOD, "pipelines": {"door": {"model": "../m", "source": source}}})
+    with pytest.raises(ConfigError, match=r"got 'm'\n  hint: edgeinfer install m.eib"):
+        _parse({**GOOD, "pipelines": {"door": {"model": "m", "source": source}}}).bundle_path("door")
+
+
+def test_a_folder_of_trusted_keys_without_a_key_is_refused(tmp_path: Path) -> None:
+    """Without trusted_keys no signature is asked for; with a folder that holds no key nothing would be trusted."""
+    assert _parse(GOOD).keys() == ()
+    with pytest.raises(ConfigError, match="trusted_keys: expected a folder with public keys"):
+        _parse({**GOOD, "trusted_keys": str(tmp_path)}).keys()
+    (tmp_path / "maker.pub").write_text("no key")
+    with pytest.raises(ConfigError, match=r"trusted_keys: .*expected a minisign public key"):
+        _parse({**GOOD, "trusted_keys": str(tmp_path)}).keys()
+
+
 def test_systemds_state_folder_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """StateDirectory= decides where the outbox and the verdicts are, unless the configuration does."""
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edgeinfer:/var/lib/other")

@@ -216,3 +216,20 @@ def test_a_trimmed_process_still_infers_the_same(zoo: Path) -> None:
     found = trimmed(str(zoo / "classify" / "mobilenet_v2_1.0_224_quant.tflite"))
     assert all(found["right"]), found
     assert found["after"] < found["before"] - (10 << 20)
+
+
+def test_free_heap_is_given_back() -> None:
+    """After many small blocks were freed, and with one heap for all threads, nothing breaks and memory does not grow."""
+    code = ("from edgeinfer import vitals; import ctypes, threading; vitals.share_heap(); libc = ctypes.CDLL(None)\n"
+            "libc.malloc.restype = ctypes.c_void_p; libc.free.argtypes = [ctypes.c_void_p]\n"
+            "def fill():\n"
+            "    blocks = [libc.malloc(1000) for _ in range(20000)]\n"
+            "    [libc.free(block) for block in blocks]\n"
+            "for _ in range(2):\n"
+            "    thread = threading.Thread(target=fill); thread.start(); thread.join(); vitals.trim_heap()\n"
+            "before = vitals.pss_bytes()\n"
+            "for _ in range(5):\n"
+            "    thread = threading.Thread(target=fill); thread.start(); thread.join(); vitals.trim_heap()\n"
+            "print(vitals.pss_bytes() - before)\n")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 2_000_000

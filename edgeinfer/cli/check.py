@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from edgeinfer import vitals
-from edgeinfer.assembly import Plan, bill_of, make_plans, try_models
 from edgeinfer.config import Config, load
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.memory import Bill
+from edgeinfer.plan import Plan, bill_of, make_plans, try_models
 from edgeinfer.sinks import Sink
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edgeinfer import vitals
 from edgeinfer.daemon import Daemon
 
 
@@ -14,5 +15,6 @@ from edgeinfer.daemon import Daemon
 @click.argument("config", type=click.Path(path_type=Path))
 def command(config: Path) -> None:
     """Run the pipelines of CONFIG until SIGTERM. SIGHUP reads CONFIG again."""
+    vitals.share_heap()
     sys.setswitchinterval(0.0005)  # a capture thread hands the interpreter on within half a millisecond, not five
     Daemon(config).run()

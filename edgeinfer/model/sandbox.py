@@ -96,6 +96,7 @@ def _limit(devices: bool, memory: int, cpu_s: int) -> bool:
     if not devices:
         limits |= {resource.RLIMIT_DATA: memory, resource.RLIMIT_NOFILE: _DESCRIPTORS}
     with suppress(OSError):
+        os.nice(10)  # a trial runs beside inference
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # the first to go when memory runs out
     held = [_at_most(which, wanted) for which, wanted in limits.items()]
     return all(held)

@@ -78,6 +78,10 @@ class Histogram:
     def mean(self) -> float:
         return self.sum / self.total if self.total else 0.0
 
+    def std(self) -> float:
+        """The standard deviation."""
+        return float(np.sqrt(max(self.squares / self.total - self.mean() ** 2, 0.0))) if self.total else 0.0
+
     def state(self) -> Array:
         """(BINS + 7,) float64: all of it, to be stored."""
         exponent = np.nan if self.exponent is None else float(self.exponent)

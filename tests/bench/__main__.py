@@ -3,7 +3,9 @@
     hand-written   the whole pipeline over the best loop one can write by hand, on mobilenet_v2 INT8
     window         what a window costs over bare invoke, on kws
     sharing        four pipelines on one engine over one pipeline
+    decoders       each decoder on a head as large as a real one
     memory         PSS of the daemon, sensor and camera
+    swap           the longest gap between two results while installed models are exchanged
 
 Two more are long and run only when named; scripts/bench-accuracy does it, with the environment that NNCF wants:
 
@@ -19,14 +21,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import accuracy, memory, speed
+from tests.bench import accuracy, decoders, memory, speed, swap
 from tests.conftest import ROOT
 
 _BENCHES: dict[str, Callable[[Path, Path], None]] = {
     "hand-written": speed.hand_written,
     "window": speed.window,
     "sharing": speed.sharing,
+    "decoders": decoders.decoders,
     "memory": memory.memory,
+    "swap": swap.swap,
 }
 _ASKED: dict[str, Callable[[Path, Path], None]] = {"accuracy": accuracy.accuracy, "photos": accuracy.photos}
 

@@ -18,11 +18,11 @@ from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import FrameFormat, WindowFormat
+from edgeinfer.mqtt.broker import MqttOptions
 from edgeinfer.outbox import OutboxOptions
 from edgeinfer.payload import Encoder
 from edgeinfer.pipeline import InferenceThread, Pipeline
 from edgeinfer.ring import Bell, FrameRing
-from edgeinfer.sinks.broker import MqttOptions
 from edgeinfer.sinks.mqtt import MqttSink
 from tests.broker import Broker, free_port
 

@@ -63,7 +63,28 @@ def test_the_manifest_holds_what_was_proven(task: Path, run: Run) -> None:
     assert manifest.provenance["hashes"]["net.onnx"]
     inputs = manifest.calibration["inputs"]["input"]
     assert -1.01 <= inputs["low"] < inputs["high"] <= 1.01
+    assert inputs["std"] > 0
+    assert len(inputs["histogram"]["counts"]) == 32
     assert manifest.target == "raspberry-pi-4"
+
+
+def test_the_device_tells_frames_like_the_calibrations_from_others(task: Path, run: Run) -> None:
+    """Pictures of the calibration have not drifted in the engine of the device, black ones have, for both formats."""
+    run()
+    for name in ("net.eib", "net-onnx.eib"):
+        engine = Engine(bundle.open_model(task / "out" / name, task / "unpacked"), RuntimeOptions())
+        frame = Frame(FrameFormat("BGR", 24, 24))
+        indices = []
+        for black in (False, True):
+            lane = engine.lane(frame.format)
+            assert lane.drift is not None
+            for seed in range(12):
+                frame.view[...] = 0 if black else picture(("red", "green", "blue")[seed % 3], seed)
+                lane.infer(frame)
+                lane.drift.see(engine.session.input(0))
+            indices.append(lane.drift.document()["psi"])
+        engine.close()
+        assert indices[0] < 0.5 < 5 < indices[1], (name, indices)
 
 
 def test_the_same_inputs_give_the_same_bytes(task: Path, run: Run) -> None:
