@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from edgeinfer.sinks import Message
+from edgeinfer.mqtt.message import Message, own_response_topic
 
 __all__ = ["Answer", "Command", "CommandOptions", "Commands", "Inbox", "Refusal", "Target", "answer", "parse", "topic"]
 
@@ -105,7 +105,7 @@ def parse(message: Message, node: str, targets: Mapping[str, Target], options: C
         return Refusal("unknown", f"no command has the topic {message.topic[:_TEXT]!r}")
     if message.retained:
         return Refusal("retained", "a retained command would be carried out again at each connection: publish it without retain")
-    sender = Sender(f"{root}response/{levels[0]}/{levels[1]}", _response_topic(message.response_topic, root),
+    sender = Sender(f"{root}response/{levels[0]}/{levels[1]}", own_response_topic(message.response_topic, f"edgeinfer/{node}"),
                     message.correlation)
     if not options.enabled:
         return Refusal("disabled", "commands are switched off: commands: {enabled: true}")
@@ -171,14 +171,6 @@ def _update(value: Any, target: Target) -> None:
 
 def _show(value: Any) -> str:
     return repr(value)[:64]
-
-
-def _response_topic(wanted: str, root: str) -> str:
-    """The sender's own topic for the answer; empty where it is none, or one that this device speaks on with authority: an
-    answer must not be taken for a status or a result."""
-    own = wanted.startswith("edgeinfer/") and not wanted.startswith(f"{root}response/")
-    bad = own or len(wanted) > 256 or wanted.startswith("$") or any(sign in wanted for sign in "+#\0") or wanted.endswith("/config")
-    return "" if bad else wanted
 
 
 def answer(asked: Command | Refusal, error: str = "", data: Mapping[str, Any] | None = None) -> tuple[Answer, ...]:

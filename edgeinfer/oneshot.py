@@ -57,9 +57,11 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         return "video", {"path": str(path), "pace": "fast"}
     if suffix in {".npy", ".csv"} and isinstance(spec, WindowSpec):
         return suffix[1:], {"path": str(path), "rate": spec.rate, "pace": "fast"}
+    if suffix in {".wav", ".wave"} and isinstance(spec, WindowSpec):
+        return "wav", {"path": str(path), "pace": "fast"}
     if suffix == ".framelog":
         return "framelog", {"path": str(path), "pace": "fast"}
-    raise UsageError(str(path), "a picture, video, .csv, .npy or .framelog, as the model takes", suffix or "no suffix")
+    raise UsageError(str(path), "a picture, video, .csv, .npy, .wav or .framelog, as the model takes", suffix or "no suffix")
 
 
 def answers(engine: Engine, path: Path, threshold: float | None = None,
@@ -71,6 +73,7 @@ def answers(engine: Engine, path: Path, threshold: float | None = None,
     check_room(str(path), "frames", format.nbytes)
     frame = Frame(format)
     lane = engine.lane(frame.format, threshold)
+    engine.reset()  # a recurrent model knows nothing of the file before
     source.open()
     try:
         index = 0

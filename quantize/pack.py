@@ -23,36 +23,42 @@ from edgeinfer.model.backends import RuntimeOptions, Session, open_session
 from edgeinfer.model.bundle import Bundle, lines
 from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.frame import FrameFormat, WindowFormat
-from edgeinfer.model.manifest import FORMAT_VERSION, DecoderSpec, Manifest, State
+from edgeinfer.model.manifest import FORMAT_VERSION, DecoderSpec, Manifest, Reset, State
 from edgeinfer.model.modelfile import ModelFile, describe
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.fingerprint import fingerprint
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
 from edgeinfer.model.tensor import Array
 from edgeinfer.model.trial import runtime_versions
+from edgeinfer.typed import convert
 from quantize import onnx_shape, tflite_metadata, ultralytics
 from quantize.facts import Facts, Learnt
 from quantize.preprocessing import deduce
 
 __all__ = ["Given", "Packed", "Proof", "learn", "pack"]
 
-_TASKS = {"yolo": "detect", "ssd": "detect"}  # any other decoder's task has its own name
+_TASKS = {"yolo": "detect", "ssd": "detect", "grid": "detect", "end_to_end": "detect", "detr": "detect",
+          "instances": "segment"}  # any other decoder's task has its own name
 _LABELS = "labels.txt"
 Members = dict[str, Path | bytes]
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user says, in flags or in a recipe. ``preprocess`` has the fields of the manifest's; ``state`` maps inputs to
-    the outputs that are fed back into them; ``shape`` fixes dynamic inputs by name; paths are as the program sees them."""
+    the outputs that are fed back into them; ``constants`` are what inputs always have; ``shape`` fixes dynamic inputs by name;
+    paths are as the program sees them."""
 
     name: str = ""
     version: str = "1"
+    sequence: int = 0
     task: str = ""
     labels: str = ""
     decoder: str = ""
     parameters: dict[str, Any] = {}
     preprocess: dict[str, Any] = {}
     state: dict[str, str] = {}
+    reset: dict[str, Any] = {}
+    constants: dict[str, float | tuple[float, ...]] = {}
     shape: dict[str, tuple[int, ...]] = {}
     target: str = ""
     probe: tuple[str, ...] = ()
@@ -139,16 +145,18 @@ def _assemble(path: Path, file: ModelFile, session: Session, given: Given) -> tu
     if spec is not None:
         _collect(facts, lambda: build(spec, session.inputs[0], _format(spec)))
     decoder = _decoder(facts, learnt, session, labels, given)
+    convert(given.reset, Reset, "reset", facts.faults)
     frames = _frames(facts, given.probe)
     if facts.faults or spec is None:
         raise ManifestError.of(facts.faults)
     manifest = Manifest(
-        edgeinfer=FORMAT_VERSION, name=given.name or _flat(path.stem)[:64], version=given.version,
+        edgeinfer=FORMAT_VERSION, name=given.name or _flat(path.stem)[:64], version=given.version, sequence=given.sequence,
         task=given.task or _TASKS.get(decoder.name, decoder.name), format=file.format, model=_flat(path.name), files={},
         inputs=session.inputs, outputs=session.outputs, preprocess=spec, decoder=decoder, labels=_LABELS if labels else "",
         fingerprint=fingerprint(spec, session.inputs[0]), target=given.target,
-        state=tuple(State(input=into, output=output) for into, output in given.state.items()),
-        probes=probe.make(session, spec, files=frames, integers=_integers(path, file)),
+        state=tuple(State(input=into, output=output) for into, output in given.state.items()), constants=given.constants,
+        variables=session.variables, reset=msgspec.convert(given.reset, Reset),
+        probes=probe.make(session, spec, files=frames, integers=_integers(path, file), constants=given.constants),
         provenance=_provenance(path, session, facts))
     members: Members = {manifest.model: path, **{name: Path(given.probe[index]) for index, name in enumerate(frames)}}
     if labels:

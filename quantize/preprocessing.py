@@ -102,6 +102,9 @@ def _normalisation(facts: Facts, tensor: TensorSpec, channels: int) -> None:
 
 
 def _window(facts: Facts, tensor: TensorSpec) -> None:
+    if facts.value("preprocess.features") is not None:
+        _featured(facts)
+        return
     elements, source = math.prod(tensor.shape), f"input {list(tensor.shape)}"
     sides = [side for side in tensor.shape if side > 1]
     length, channels = facts.value("preprocess.length"), facts.value("preprocess.channels")
@@ -117,6 +120,20 @@ def _window(facts: Facts, tensor: TensorSpec) -> None:
         return
     facts.assume("preprocess.hop", length, "windows do not overlap; say --hop for ones that do")
     facts.assume("preprocess.rate", 0.0, "any sample rate; say --rate to have the sensor checked")
+    _units(facts)
+
+
+def _featured(facts: Facts) -> None:
+    """The tensor says nothing of the samples that features are computed from."""
+    if not isinstance(facts.value("preprocess.length"), int):
+        facts.refuse("preprocess.length", "the samples of a window, from which the features are computed", "nothing",
+                     "--window-length 16000 for a second at 16 kHz")
+    facts.assume("preprocess.channels", 1, "say --channels for more")
+    facts.assume("preprocess.hop", facts.value("preprocess.length"), "windows do not overlap; say --hop for ones that do")
+    _units(facts)
+
+
+def _units(facts: Facts) -> None:
     if "preprocess.normalize" not in facts.known:
         facts.refuse("preprocess.normalize", "what the model was trained on", "nothing",
                      "the sensor's own units: --normalize none; else --normalize standardize --mean 0.1 --std 2.5")

@@ -17,7 +17,7 @@ from quantize.facts import Learnt
 __all__ = ["learn", "read"]
 
 _SOURCE = "Ultralytics metadata"
-_DECODERS = {"detect": "yolo", "classify": "classify"}
+_DECODERS = {"detect": "yolo", "classify": "classify", "pose": "pose", "segment": "instances"}
 
 
 def read(text: str, where: str) -> Learnt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,9 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.annotate import SUFFIXES, annotate, save, to_bgr
+from edgeinfer.drawing.fills import Trail, Zone
 from edgeinfer.errors import StorageError, UsageError
 from edgeinfer.model.frame import Frame, FrameFormat, PixelFormat, WindowFormat
-from edgeinfer.model.result import Anomaly, Box, Classes, Detections, Label, Raw, Regression, Result
+from edgeinfer.model.result import (
+    Anomaly,
+    Area,
+    Box,
+    Classes,
+    Detections,
+    Identity,
+    Keypoint,
+    Label,
+    Mask,
+    Raw,
+    Region,
+    Regression,
+    Result,
+    Segmentation,
+)
 from edgeinfer.model.tensor import Array
 
 
@@ -33,6 +50,7 @@ RESULTS: dict[str, Result] = {
     "no class": Classes([], 0),
     "anomaly": Anomaly(value=3.0, threshold=1.0),
     "regression": Regression(("distance", "angle"), [1.25, float("nan")]),
+    "identity": Identity("ada", True, 0.8),
     "raw": Raw(("a",), ((1, 900),), [[0.5] * 900]),
 }
 
@@ -190,3 +208,56 @@ def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"out\.png: expected a file that can be written, got Is a directory"):
         save(tmp_path / "out.png", picture(8, 8))
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+def _drawn(result: Result, **more: Any) -> Array:
+    """Where the annotated picture differs from a grey one, (height, width) bool."""
+    blank = np.full((480, 640, 3), 128, np.uint8)
+    return np.asarray((annotate(blank, result, "m", **more) != blank).any(axis=2))
+
+
+def test_a_mask_covers_its_cells_and_no_others() -> None:
+    """A mask of the left half of its box tints that half, but for a smooth edge, and leaves the rest of the box alone."""
+    mask = Mask(2, 2, 0.25, 0.25, 0.75, 0.75, [0, 2, 2])
+    changed = _drawn(Detections([Box(0, "cat", 0.9, 0.25, 0.25, 0.75, 0.75, mask=mask)], 1))
+    assert changed[180:300, 170:260].all()
+    assert not changed[180:300, 400:460].any()
+
+
+def test_a_segmentation_is_drawn_with_and_without_masks() -> None:
+    """With masks the cells, without them the boxes of the regions; shares stand in the panel."""
+    rows = [Area(1, "person", 0.5, Mask(1, 2, 0.0, 0.0, 1.0, 1.0, [1, 1]))]
+    regions = [Region(1, "person", 0.5, 0.5, 0.1, 0.9, 0.6)]
+    assert _drawn(Segmentation(rows, regions, 1, 1))[100:200, 450:600].all()
+    rows[0].mask = None
+    changed = _drawn(Segmentation(rows, regions, 1, 1))
+    assert changed[48, 330:570].all()
+    assert not changed[100:200, 350:550].any()
+
+
+def test_limbs_join_the_keypoints_that_are_there() -> None:
+    """From shoulder to elbow, not to the wrist that was left out; a mesh without names has no limbs."""
+    points = [Keypoint("left shoulder", 0.3, 0.3, 0.9), Keypoint("left elbow", 0.6, 0.3, 0.9)]
+    changed = _drawn(Detections([Box(0, "person", 0.9, 0.2, 0.2, 0.8, 0.8, points)], 1))
+    assert changed[144, 200:380].all()
+    assert not changed[200:280, 200:380].any()
+    for point in points:
+        point.name = ""
+    assert not _drawn(Detections([Box(0, "face", 0.9, 0.2, 0.2, 0.8, 0.8, points)], 1))[144, 220:360].any()
+
+
+def test_zones_and_trails_lie_over_the_picture() -> None:
+    """A zone tints its inside faintly, more so while it is active; a line is no area; a trail ends where the thing is."""
+    square = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.7), (0.2, 0.7)]
+    nothing = Detections([Box()], 0)
+    assert _drawn(nothing, overlays=[Zone("door", square, note="2 in")])[150:300, 200:400].all()
+    blank = np.full((480, 640, 3), 128, np.uint8)
+    tints = [int(abs(annotate(blank, nothing, "m", [Zone("", square, active)])[200, 300].astype(int) - 128).max())
+             for active in (False, True)]
+    assert 0 < tints[0] < tints[1]
+    line = _drawn(nothing, overlays=[Zone("", [(0.1, 0.5), (0.9, 0.5)])])
+    assert line[240, 100:540].all()
+    assert not line[100:200, 100:540].any()
+    trail = _drawn(nothing, overlays=[Trail(3, [(0.2, 0.2), (0.5, 0.2), (0.5, 0.6)]), Trail(4)])
+    assert trail[96, 150:300].all()
+    assert trail[288, 320]

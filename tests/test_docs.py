@@ -18,20 +18,40 @@ import numpy as np
 import pytest
 import yaml
 
-from edgeinfer import config, errors, gate, outbox
+from edgeinfer import config, errors, gate, outbox, probation
 from edgeinfer.cli import program as edgeinfer
+from edgeinfer.commands import CommandOptions
 from edgeinfer.daemon import Daemon
+from edgeinfer.discovery import DiscoveryOptions
 from edgeinfer.errors import Fault
 from edgeinfer.model import manifest, tensor
 from edgeinfer.model.backends import BACKENDS, RuntimeOptions, delegates, onnxruntime_loading
-from edgeinfer.model.decoders import DECODERS, anchors, anomaly, classify, raw, regress, ssd, yolo
+from edgeinfer.model.decoders import (
+    DECODERS,
+    anchors,
+    anomaly,
+    classify,
+    detr,
+    embed,
+    end_to_end,
+    grid,
+    instances,
+    landmarks,
+    pose,
+    raw,
+    regress,
+    segment,
+    ssd,
+    yolo,
+)
+from edgeinfer.model.preprocess.featurespec import BandsSpec, MelSpec, MfccSpec, MicroFrontendSpec, SpectrumSpec, StatisticsSpec
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
+from edgeinfer.mqtt.broker import MqttOptions, TlsOptions
 from edgeinfer.registry import Table
 from edgeinfer.service import systemd
 from edgeinfer.service.layout import Layout
 from edgeinfer.service.report import report
 from edgeinfer.sinks import SINKS
-from edgeinfer.sinks.broker import MqttOptions, TlsOptions
 from edgeinfer.sinks.mqtt import MqttSink
 from edgeinfer.sources import SOURCES
 from edgeinfer.typed import convert
@@ -62,6 +82,9 @@ STRUCTS: list[tuple[Page, str, type[msgspec.Struct], int]] = [
     (CONFIGURATION, "Outbox", outbox.OutboxOptions, 1),
     (CONFIGURATION, "Memory", config.MemoryOptions, 1),
     (CONFIGURATION, "Health", config.HealthOptions, 1),
+    (CONFIGURATION, "Updates", probation.UpdateOptions, 1),
+    (CONFIGURATION, "Commands", CommandOptions, 1),
+    (CONFIGURATION, "Home Assistant", DiscoveryOptions, 1),
     *((CONFIGURATION, kind, SOURCES.load(kind, "test").Options, 1) for kind in SOURCES.entries),
     (BUNDLE, "Recipes", Given, 0),
     (BUNDLE, "The manifest", manifest.Manifest, 0),
@@ -78,6 +101,17 @@ STRUCTS: list[tuple[Page, str, type[msgspec.Struct], int]] = [
     (BUNDLE, "anomaly", anomaly.Parameters, 0),
     (BUNDLE, "regress", regress.Parameters, 0),
     (BUNDLE, "raw", raw.Parameters, 0),
+    (BUNDLE, "grid", grid.Parameters, 0),
+    (BUNDLE, "end_to_end", end_to_end.Parameters, 0),
+    (BUNDLE, "detr", detr.Parameters, 0),
+    (BUNDLE, "instances", instances.Parameters, 0),
+    (BUNDLE, "segment", segment.Parameters, 0),
+    (BUNDLE, "pose", pose.Parameters, 0),
+    (BUNDLE, "landmarks", landmarks.Parameters, 0),
+    (BUNDLE, "embed", embed.Parameters, 0),
+    (BUNDLE, "statistics", StatisticsSpec, 0),
+    (BUNDLE, "micro_frontend", MicroFrontendSpec, 0),
+    (BUNDLE, "reset", manifest.Reset, 0),
     (BUNDLE, "State", manifest.State, 0),
     (BUNDLE, "Probes", manifest.Probe, 0),
     (BUNDLE, "expected", manifest.Expected, 0),
@@ -167,7 +201,7 @@ class _NoDuplicates(yaml.SafeLoader):
 
 def _completed(part: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration around a part of one: keys of a pipeline go into a pipeline."""
-    pipeline = {"bundle": "b", "source": {"kind": "synthetic"}}
+    pipeline = {"source": {"kind": "synthetic"}} | ({} if "model" in part else {"bundle": "b"})
     pipeline |= {key: part[key] for key in part if key in config.PipelineConfig.__struct_fields__}
     rest = {key: value for key, value in part.items() if key not in pipeline}
     return {"pipelines": {"p": pipeline}, "sink": {"kind": "stdout"}, **rest}
@@ -452,6 +486,15 @@ def test_the_converter_that_is_shown_converts(tmp_path: Path) -> None:
     file.write_bytes(b"nothing")
     with pytest.raises(errors.ModelError, match="a file that gzip made"):
         load(file, {})
+
+
+@pytest.mark.parametrize(("heading", "struct"), [("spectrum", SpectrumSpec), ("bands", BandsSpec), ("mel", MelSpec), ("mfcc", MfccSpec)])
+def test_features_of_spectra_are_listed_once(heading: str, struct: type[msgspec.Struct]) -> None:
+    """What all have in common, and each one's own; mfcc is a mel with more."""
+    own = {**(BUNDLE.table("mel") if heading == "mfcc" else {}), **BUNDLE.table(heading)}
+    told = {name: cells[0] for name, cells in {**BUNDLE.table("spectra"), **own}.items()}
+    fields = {field.encode_name: _shown(field) for field in msgspec.structs.fields(struct)}
+    assert told == ({**fields, "log": "ln"} if heading == "spectrum" else fields)
 
 
 def test_the_security_page_names_tests_that_exist() -> None:

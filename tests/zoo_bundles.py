@@ -8,7 +8,11 @@ from typing import Any
 from edgeinfer.model.bundle import Bundle
 from quantize.pack import Given, pack
 
-__all__ = ["ad01", "fastestdet", "kws", "micro_speech", "mobilenet_onnx", "mobilenet_tflite", "movenet"]
+__all__ = ["KWS_WORDS", "MICRO_SPEECH_WORDS", "ad01", "fastestdet", "kws", "kws_of_sound", "micro_speech", "micro_speech_of_sound",
+           "mobilenet_onnx", "mobilenet_tflite", "movenet"]
+
+KWS_WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown")
+MICRO_SPEECH_WORDS = ("silence", "unknown", "yes", "no")
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 
@@ -49,6 +53,28 @@ def micro_speech(zoo: Path, out: Path) -> Bundle:
     """Four classes from 49 frames of 40 mel bands."""
     return _pack(zoo / "audio/micro_speech_quantized.tflite", out, decoder="classify", parameters={"top_k": 1},
                  preprocess={"kind": "window", "length": 49, "channels": 40, "hop": 49, "normalize": "none"})
+
+
+def kws_of_sound(zoo: Path, out: Path, model: str = "kws_ref_model.tflite") -> Bundle:
+    """The same from a second of sound each 20 ms, with the features of MLPerf Tiny's reference (get_dataset.py, "mfcc")."""
+    features = {"kind": "mfcc", "frame": 480, "step": 320, "bands": 40, "low": 20.0, "high": 4000.0, "triangles": "mel", "power": 1,
+                "offset": 1e-6, "floor": 0.0, "dct_norm": "htk", "coefficients": 10, "scale": "max"}
+    return _pack(zoo / "audio" / model, out, decoder="classify", parameters={"top_k": 1}, labels=_words(out, KWS_WORDS),
+                 preprocess={"kind": "window", "length": 16000, "hop": 320, "rate": 16000, "normalize": "none", "features": features})
+
+
+def micro_speech_of_sound(zoo: Path, out: Path) -> Bundle:
+    """Four classes from 49 frames of 30 ms, one each 20 ms, through the micro frontend."""
+    features = {"kind": "micro_frontend", "frame": 480, "step": 320}
+    return _pack(zoo / "audio/micro_speech_quantized.tflite", out, decoder="classify", parameters={"top_k": 1},
+                 labels=_words(out, MICRO_SPEECH_WORDS),
+                 preprocess={"kind": "window", "length": 15840, "hop": 320, "rate": 16000, "normalize": "none", "features": features})
+
+
+def _words(out: Path, words: tuple[str, ...]) -> str:
+    file = out.parent / f"{out.name}-words.txt"
+    file.write_text("".join(f"{word}\n" for word in words))
+    return str(file)
 
 
 def movenet(zoo: Path, out: Path) -> Bundle:

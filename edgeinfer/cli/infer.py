@@ -59,7 +59,11 @@ def describe(document: dict[str, Any]) -> str:
     if "classes" in result:
         text = ", ".join(f"{row['label']} {row['score']:.2f}" for row in result["classes"]) or "nothing"
     elif "detections" in result:
-        text = ", ".join(f"{row['label']} {row['score']:.2f} at {row['box']}" for row in result["detections"]) or "nothing"
+        text = ", ".join(_detection(row) for row in result["detections"]) or "nothing"
+    elif "areas" in result:
+        text = ", ".join(f"{row['label']} {100 * row['area']:.1f} %" for row in result["areas"]) or "nothing"
+    elif "similarity" in result:
+        text = f"{result['name']} {result['similarity']:.2f}"
     elif "anomalous" in result:
         text = f"{'ANOMALY' if result['anomalous'] else 'normal'} {result['score']:g} (threshold {result['threshold']:g})"
     elif "values" in result:
@@ -67,6 +71,11 @@ def describe(document: dict[str, Any]) -> str:
     else:
         text = ", ".join(f"{name} {tensor['shape']}" for name, tensor in result.get("tensors", {}).items())
     return f"{document['input']}[{document['index']}]  {document['latency_ms']:.2f} ms  {text}"
+
+
+def _detection(row: dict[str, Any]) -> str:
+    points = f", {len(row['keypoints'])} keypoints" if "keypoints" in row else ""
+    return f"{row['label']} {row['score']:.2f} at {row['box']}{points}"
 
 
 def _save(answer: Answer, bundle: Bundle, target: Path, several: bool) -> None:

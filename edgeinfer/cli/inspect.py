@@ -13,7 +13,11 @@ import msgspec
 from edgeinfer.cli.options import json_option
 from edgeinfer.model.bundle import Bundle, open_model
 from edgeinfer.model.modelfile import ModelFile, describe
+from edgeinfer.model.proposal import Proposal, propose
 from edgeinfer.model.tensor import TensorSpec
+
+_SHOWN = 3  # proposals
+
 
 
 @click.command("inspect")
@@ -26,13 +30,23 @@ def command(model: Path, as_json: bool) -> None:
         bundle = None if bare else open_model(model, Path(cache))
         file = describe(model if bundle is None else bundle.model_path)
         if as_json:
-            click.echo(json.dumps({"v": 1, "file": msgspec.to_builtins(file), "bundle": _document(bundle)}))
+            click.echo(json.dumps({"v": 1, "file": msgspec.to_builtins(file), "bundle": _document(bundle),
+                                   "proposals": [msgspec.to_builtins(one) for one in _proposals(file, bundle)]}))
             return
         if bundle is not None:
             _print_bundle(bundle)
         _print_file(file)
+        proposals = _proposals(file, bundle)
+        for one in proposals:
+            parameters = f" {json.dumps(one.parameters)}" if one.parameters else ""  # JSON is YAML: for a recipe
+            _row("decoder?", f"{one.decoder}{parameters}: {one.reason}")
         if bundle is None:
             click.echo(f"next          quantize pack {model} -o {model.stem}.eib")
+
+
+def _proposals(file: ModelFile, bundle: Bundle | None) -> list[Proposal]:
+    """The likeliest decoders of a bare model; a bundle has one already."""
+    return propose(file.inputs, file.outputs)[:_SHOWN] if bundle is None else []
 
 
 def _document(bundle: Bundle | None) -> dict[str, Any] | None:

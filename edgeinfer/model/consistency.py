@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import Fault
+from edgeinfer.model.preprocess.featurefaults import feature_faults
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
 from edgeinfer.model.tensor import TensorSpec
 
@@ -38,7 +39,8 @@ def is_member_name(text: str) -> bool:
 def contradictions(manifest: Manifest) -> list[Fault]:
     """All faults of a manifest whose fields have the right types; empty when it is consistent."""
     return [*_names(manifest), *_files(manifest), *_members(manifest), *_tensors("inputs", manifest.inputs),
-            *_tensors("outputs", manifest.outputs), *_preprocess(manifest.preprocess), *_state(manifest), *_probes(manifest)]
+            *_tensors("outputs", manifest.outputs), *_preprocess(manifest.preprocess), *_state(manifest), *_constants(manifest),
+            *_probes(manifest)]
 
 
 def _names(manifest: Manifest) -> Iterator[Fault]:
@@ -110,16 +112,23 @@ def _preprocess(spec: ImageSpec | WindowSpec) -> Iterator[Fault]:
     for field in sides:
         if not 1 <= getattr(spec, field) <= _MOST_ELEMENTS:
             yield Fault(f"preprocess.{field}", "1 or more", str(getattr(spec, field))[:80])
+    unusable = _features(spec) if isinstance(spec, WindowSpec) else []
+    yield from unusable
+    entries = spec.channels if isinstance(spec, ImageSpec) or unusable else spec.columns
     for field in ("mean", "std") if isinstance(spec, ImageSpec) else ("mean", "std", "minimum", "maximum"):
         values = getattr(spec, field)
-        if len(values) not in (1, spec.channels) or not all(map(math.isfinite, values)):
-            yield Fault(f"preprocess.{field}", f"1 or {spec.channels} finite numbers", str(list(values))[:80])
+        if len(values) not in (1, entries) or not all(map(math.isfinite, values)):
+            yield Fault(f"preprocess.{field}", f"1 or {entries} finite numbers", str(list(values))[:80])
     if 0 in spec.std:
         yield Fault("preprocess.std", "numbers other than 0", str(list(spec.std))[:80])
     if isinstance(spec, ImageSpec) and not 0 <= spec.pad <= 255:
         yield Fault("preprocess.pad", "a pixel value, 0 to 255", str(spec.pad)[:80])
     if isinstance(spec, WindowSpec) and not 0 <= spec.rate < math.inf:
         yield Fault("preprocess.rate", "samples a second, or 0 for any", str(spec.rate))
+
+
+def _features(spec: WindowSpec) -> list[Fault]:
+    return list(feature_faults(spec.features, spec.length, spec.rate)) if spec.features is not None else []
 
 
 def _state(manifest: Manifest) -> Iterator[Fault]:
@@ -132,9 +141,33 @@ def _state(manifest: Manifest) -> Iterator[Fault]:
                         repr(pair.input)[:80])
         if out is None:
             yield Fault(f"state[{index}].output", f"an output: {', '.join(outputs)}"[:200], repr(pair.output)[:80])
-        if into and out and (into.shape, into.dtype, into.quantization) != (out.shape, out.dtype, out.quantization):
-            yield Fault(f"state[{index}]", f"two tensors alike, {into.dtype} {list(into.shape)}"[:200],
-                        f"{out.dtype} {list(out.shape)}, or another scale or zero point"[:200])
+        if into and out and (into.shape != out.shape or not _can_be_fed(into, out)):
+            expected = f"two tensors alike, or quantised with 8 or 16 bits: {into.dtype} {list(into.shape)}"
+            yield Fault(f"state[{index}]", expected[:200],
+                        f"{out.dtype} {list(out.shape)}"[:200])
+    if manifest.reset.every < 0:
+        yield Fault("reset.every", "a number of frames, or 0 for never", str(manifest.reset.every))
+
+
+def _can_be_fed(into: TensorSpec, out: TensorSpec) -> bool:
+    if (into.dtype, into.quantization) == (out.dtype, out.quantization):
+        return True
+    return all(spec.dtype in ("uint8", "int8", "int16", "uint16") and spec.quantization is not None
+               and not spec.quantization.per_axis for spec in (into, out))
+
+
+def _constants(manifest: Manifest) -> Iterator[Fault]:
+    inputs = {spec.name: spec for spec in manifest.inputs[1:]}
+    fed = {pair.input for pair in manifest.state}
+    for name, value in manifest.constants.items():
+        spec = inputs.get(name)
+        if spec is None or name in fed:
+            free = ", ".join(sorted({*inputs} - fed)) or "there is none"
+            yield Fault("constants", f"an input after the first that is no state: {free}"[:200], repr(name)[:80])
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        if len(values) not in (1, math.prod(spec.shape)) or not all(map(math.isfinite, values)):
+            yield Fault(f"constants.{name}"[:120], f"1 or {math.prod(spec.shape)} finite numbers", str(value)[:80])
 
 
 def _probes(manifest: Manifest) -> Iterator[Fault]:

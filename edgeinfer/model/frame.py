@@ -72,15 +72,21 @@ class Frame:
     ``format`` may be smaller than the slot (a source of pictures of several sizes); ``view`` always has its shape.
     ``sequence`` counts what the source captured, from 0. ``monotonic_ns`` is CLOCK_MONOTONIC at capture and is what
     latency is measured from; ``wall_ns`` is CLOCK_REALTIME at capture and is only ever published.
+
+    ``position`` of a window is where its first sample stands in the sensor's stream, so that windows that overlap are known
+    to; -1: nowhere. ``breaks`` counts how often the stream was broken off before (a gap, a source opened anew): frames with
+    another number have no common past.
     """
 
-    __slots__ = ("format", "memory", "monotonic_ns", "sequence", "view", "wall_ns")
+    __slots__ = ("breaks", "format", "memory", "monotonic_ns", "position", "sequence", "view", "wall_ns")
 
     def __init__(self, format: FrameFormat | WindowFormat) -> None:
         self.memory = np.zeros(format.nbytes, np.uint8)
         self.format: FrameFormat | WindowFormat = format
         self.view: Array = self.memory.view(format.dtype).reshape(format.shape)
         self.sequence = 0
+        self.position = -1
+        self.breaks = 0
         self.monotonic_ns = 0
         self.wall_ns = 0
 

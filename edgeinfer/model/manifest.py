@@ -15,8 +15,8 @@ from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
 from edgeinfer.model.tensor import TensorSpec
 from edgeinfer.typed import convert
 
-__all__ = ["FORMAT_VERSION", "MAX_BYTES", "DecoderSpec", "Expected", "Manifest", "Member", "Probe", "State", "parse",
-           "serialise"]
+__all__ = ["FORMAT_VERSION", "MAX_BYTES", "DecoderSpec", "Expected", "Manifest", "Member", "Probe", "Reset", "State",
+           "parse", "serialise"]
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64 * 1024
@@ -37,10 +37,19 @@ class DecoderSpec(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A recurrent model's memory: after each invoke the output named ``output`` is copied into the input ``input``."""
+    """A recurrent model's memory: after each invoke the output named ``output`` is copied into the input ``input``; where both
+    are quantised in other ways, the value that it stands for."""
 
     input: str
     output: str
+
+
+class Reset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a model with a memory forgets: where the stream was broken off (``gap``: samples lost, the source opened anew), and
+    each ``every`` frames (0: not by number)."""
+
+    gap: bool = True
+    every: int = 0
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -62,7 +71,8 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts. ``files`` names every member but the manifest itself and its signature."""
+    """The facts. ``files`` names every member but the manifest itself and its signature. ``variables``: the model remembers
+    inside (TFLite's VAR_HANDLE, SVDF, …); ``constants``: real values that inputs always have."""
 
     edgeinfer: int
     name: str
@@ -79,11 +89,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     labels: str = ""
     state: tuple[State, ...] = ()
+    variables: bool = False
+    reset: Reset = Reset()
+    constants: dict[str, float | tuple[float, ...]] = {}
     probes: tuple[Probe, ...] = ()
     target: str = ""
     accuracy: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
+
+    @property
+    def stateful(self) -> bool:
+        """Whether a frame's result depends on the frames before: such a model serves one stream."""
+        return bool(self.state) or self.variables
 
 
 def parse(raw: bytes, where: str = "manifest.json") -> tuple[Manifest, dict[str, Any]]:

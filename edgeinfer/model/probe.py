@@ -26,6 +26,7 @@ from edgeinfer.model.manifest import Expected, Manifest, Probe
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.fingerprint import fingerprint, synthetic_frame
 from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec
+from edgeinfer.model.state import rest
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["check", "make", "read_frame"]
@@ -39,6 +40,9 @@ _MOST_ELEMENTS = 256  # of all outputs together: the manifest has 64 KiB
 _MOST_PIXELS = 1 << 26
 
 
+Constants = Mapping[str, float | tuple[float, ...]]  # by an input's name
+
+
 class _Stimulus(NamedTuple):
     seed: int
     file: str
@@ -46,16 +50,18 @@ class _Stimulus(NamedTuple):
 
 
 def make(session: Session, spec: PreprocessSpec, seeds: Sequence[int] = range(1, 7),
-         files: Mapping[str, Array] | None = None, integers: bool = True) -> tuple[Probe, ...]:
+         files: Mapping[str, Array] | None = None, integers: bool = True,
+         constants: Constants | None = None) -> tuple[Probe, ...]:
     """Probes of the two clearest of the synthetic frames numbered ``seeds``, and of the frames in ``files`` (by the names of
     their members). ``integers``: the model computes in integers, if only inside.
 
-    Inputs after the first rest at zero. An element that jumps when the frame hardly changes (a class number, the order of
-    boxes) is left out: it says nothing of the device. Raises ModelError for answers that are not finite.
+    Inputs after the first are ``constants``, or rest at zero. An element that jumps when the frame hardly changes (a class
+    number, the order of boxes) is left out: it says nothing of the device. Raises ModelError for answers that are not finite.
     """
-    stimuli = [_Stimulus(seed, "", synthetic_frame(seed, _source(spec))) for seed in seeds]
-    clearest = sorted((_probes(session, spec, stimulus, integers) for stimulus in stimuli), key=_blur)[:_FRAMES]
-    own = [_probes(session, spec, _Stimulus(0, name, frame), integers) for name, frame in (files or {}).items()]
+    stimuli = [_Stimulus(seed, "", synthetic_frame(seed, _source(spec), spec)) for seed in seeds]
+    fed = constants or {}
+    clearest = sorted((_probes(session, spec, stimulus, integers, fed) for stimulus in stimuli), key=_blur)[:_FRAMES]
+    own = [_probes(session, spec, _Stimulus(0, name, frame), integers, fed) for name, frame in (files or {}).items()]
     return tuple(probe for probes in [*clearest, *own] for probe in probes)
 
 
@@ -72,8 +78,8 @@ def check(session: Session, manifest: Manifest, folder: Path) -> None:
     names = [spec.name for spec in session.outputs]
     faults: list[Fault] = []
     for (seed, file), probes in groupby(manifest.probes, key=lambda probe: (probe.seed, probe.file)):
-        frame = read_frame(folder / file) if file else synthetic_frame(seed, _source(manifest.preprocess))
-        answers = _answers(session, manifest.preprocess, frame)
+        frame = read_frame(folder / file) if file else synthetic_frame(seed, _source(manifest.preprocess), manifest.preprocess)
+        answers = _answers(session, manifest.preprocess, frame, manifest.constants)
         for probe in probes:
             for expected in probe.expected:
                 output = names.index(expected.output)  # the engine has compared both
@@ -90,10 +96,10 @@ def read_frame(path: Path) -> Array:
         raise BundleError(path.name, "an array in a .npy file", str(error)[:200], "np.save(FILE, frame)") from error
 
 
-def _probes(session: Session, spec: PreprocessSpec, stimulus: _Stimulus, integers: bool) -> list[Probe]:
+def _probes(session: Session, spec: PreprocessSpec, stimulus: _Stimulus, integers: bool, constants: Constants) -> list[Probe]:
     """One probe for each output that has an element that stays put."""
-    answers = _answers(session, spec, stimulus.frame)
-    nudged = [_answers(session, spec, frame) for frame in _nudged(stimulus.frame)]
+    answers = _answers(session, spec, stimulus.frame, constants)
+    nudged = [_answers(session, spec, frame, constants) for frame in _nudged(stimulus.frame)]
     probes = []
     for index, (tensor, answer) in enumerate(zip(session.outputs, answers, strict=True)):
         if not np.isfinite(answer).all():
@@ -160,10 +166,10 @@ def _blur(probes: list[Probe]) -> tuple[int, float]:
     return -steady, max((probe.tolerance for probe in probes), default=0.0)
 
 
-def _answers(session: Session, spec: PreprocessSpec, frame: Array) -> list[Array]:
-    """Every output, flat and copied, for one frame, with the other inputs at zero."""
-    for index, tensor in enumerate(session.inputs):
-        session.input(index)[...] = 0 if tensor.quantization is None else tensor.quantization.zero_point[0]
+def _answers(session: Session, spec: PreprocessSpec, frame: Array, constants: Constants) -> list[Array]:
+    """Every output, flat and copied, for one frame, with the other inputs at their constants, and nothing remembered."""
+    session.reset()
+    rest(session, constants)
     source = _format(frame, spec)
     slot = Frame(source)
     slot.view[...] = frame

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Anomaly", "Box", "Classes", "Detections", "Label", "Raw", "Regression", "Result"]
+__all__ = ["Anomaly", "Area", "Box", "Classes", "Detections", "Identity", "Keypoint", "Label", "Mask", "Raw", "Region",
+           "Regression", "Result", "Segmentation"]
 
 
 class Result(msgspec.Struct):
@@ -54,8 +55,47 @@ class Classes(Result):
         return {"classes": best}
 
 
+class Keypoint(msgspec.Struct):
+    """A point in fractions of the source frame, origin top left. ``score`` 0..1, None where the model gives none."""
+
+    name: str = ""
+    x: float = 0.0
+    y: float = 0.0
+    score: float | None = None
+
+    def document(self) -> list[float]:
+        """[x, y] or [x, y, score]."""
+        at = [round(self.x, 4), round(self.y, 4)]
+        return at if self.score is None else [*at, round(self.score, 3)]
+
+
+class Mask(msgspec.Struct):
+    """Which cells of a grid belong to something. The grid covers left..right and top..bottom of the source frame (fractions).
+
+    ``counts`` are COCO's uncompressed run lengths: column by column, how many cells do not belong, then how many do, and so
+    on. Empty: no mask.
+    """
+
+    height: int = 0
+    width: int = 0
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+    counts: list[int] = []
+
+    def document(self) -> dict[str, Any]:
+        """``size`` and ``counts`` as pycocotools.mask.frPyObjects takes them, and the ``box`` that the grid covers."""
+        return {"size": [self.height, self.width], "box": _rounded(self.left, self.top, self.right, self.bottom),
+                "counts": list(self.counts)}
+
+
 class Box(msgspec.Struct):
-    """One detection. The box is in fractions of the source frame, 0..1, origin top left."""
+    """One detection. The box is in fractions of the source frame, 0..1, origin top left.
+
+    ``keypoints`` of those that have a pose or a face's features, ``mask`` of those that have an outline; else empty.
+    ``area`` is the mask's, as a share of the source frame.
+    """
 
     index: int = 0
     label: str = ""
@@ -64,6 +104,27 @@ class Box(msgspec.Struct):
     top: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
+    keypoints: list[Keypoint] = []
+    mask: Mask | None = None
+    area: float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As a payload has it."""
+        row: dict[str, Any] = {"label": self.label, "index": self.index, "score": round(self.score, 4),
+                               "box": _rounded(self.left, self.top, self.right, self.bottom)}
+        if self.keypoints:
+            named = bool(self.keypoints[0].name)
+            row["keypoints"] = ({point.name: point.document() for point in self.keypoints} if named
+                                else [point.document() for point in self.keypoints])
+        if self.area is not None:
+            row["area"] = round(self.area, 5)
+        if self.mask is not None and self.mask.counts:
+            row["mask"] = self.mask.document()
+        return row
+
+
+def _rounded(*values: float) -> list[float]:
+    return [round(value, 4) for value in values]
 
 
 class Detections(Result):
@@ -82,12 +143,75 @@ class Detections(Result):
         return ",".join(f"{label}:{tally[label]}" for label in sorted(tally))
 
     def document(self) -> dict[str, Any]:
-        found = [
-            {"label": row.label, "index": row.index, "score": round(row.score, 4),
-             "box": [round(row.left, 4), round(row.top, 4), round(row.right, 4), round(row.bottom, 4)]}
-            for row in self.rows[: self.count]
-        ]
-        return {"count": self.count, "detections": found}
+        return {"count": self.count, "detections": [row.document() for row in self.rows[: self.count]]}
+
+
+class Region(msgspec.Struct):
+    """One connected patch of a class: its share of the source frame, and its box in fractions of it."""
+
+    index: int = 0
+    label: str = ""
+    area: float = 0.0
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+
+class Area(msgspec.Struct):
+    """One class of a segmentation: its share of the source frame, and its mask where the bundle asks for masks."""
+
+    index: int = 0
+    label: str = ""
+    area: float = 0.0
+    mask: Mask | None = None
+
+
+class Segmentation(Result):
+    """What covers how much of the frame, the largest first: ``rows[:count]``, and their patches ``regions[:regions_count]``."""
+
+    rows: list[Area]
+    regions: list[Region]
+    count: int = 0
+    regions_count: int = 0
+
+    def score(self) -> float:
+        return self.rows[0].area if self.count else 0.0
+
+    def state(self) -> str:
+        return ",".join(sorted(row.label for row in self.rows[: self.count]))
+
+    def document(self) -> dict[str, Any]:
+        areas = [{"label": row.label, "index": row.index, "area": round(row.area, 5)} for row in self.rows[: self.count]]
+        regions = [{"label": row.label, "index": row.index, "area": round(row.area, 5),
+                    "box": _rounded(row.left, row.top, row.right, row.bottom)} for row in self.regions[: self.regions_count]]
+        masks = [{"label": row.label, "index": row.index, **row.mask.document()} for row in self.rows[: self.count]
+                 if row.mask is not None and row.mask.counts]
+        return {"areas": areas, "regions": regions, **({"masks": masks} if masks else {})}
+
+
+class Identity(Result):
+    """Who or what it is, of those enrolled on the device: the ``name`` that is most alike, "unknown" below the threshold.
+
+    ``similarity`` is the cosine to that name's average, -1..1. ``embedding`` is empty unless the bundle says that it may leave.
+    """
+
+    name: str = "unknown"
+    known: bool = False
+    similarity: float = 0.0
+    embedding: list[float] = []
+
+    def score(self) -> float:
+        return self.similarity if self.known else 0.0
+
+    def state(self) -> str:
+        return self.name
+
+    def document(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"name": self.name, "known": self.known, "similarity": round(self.similarity, 4)}
+        if self.embedding:
+            said["embedding"] = [round(value, 5) for value in self.embedding]
+        return said
 
 
 class Anomaly(Result):

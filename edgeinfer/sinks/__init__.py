@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from edgeinfer.mqtt.message import Message
 from edgeinfer.registry import Table
 
 __all__ = ["SINKS", "Message", "Sink"]
-
-
-class Message(NamedTuple):
-    """What came on a topic that a sink listens to. ``retained``: it was stored at the broker, and may be of any age.
-
-    ``response_topic`` and ``correlation`` are the sender's wish for an answer (MQTT 5.0, 4.10); empty: none.
-    """
-
-    topic: str
-    payload: bytes
-    retained: bool = False
-    response_topic: str = ""
-    correlation: bytes = b""
 
 
 class Sink(Protocol):

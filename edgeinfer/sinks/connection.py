@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from edgeinfer.log import log
-from edgeinfer.sinks import Message
-from edgeinfer.sinks.broker import MqttOptions
-from edgeinfer.sinks.link import Address, Down, Event, Link, Up
+from edgeinfer.mqtt.broker import MqttOptions
+from edgeinfer.mqtt.link import Address, Down, Event, Link, Up
+from edgeinfer.mqtt.message import Message
 
 __all__ = ["Connection"]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from edgeinfer.errors import UnavailableError
 from edgeinfer.log import log
+from edgeinfer.mqtt.broker import MqttOptions, check_files
+from edgeinfer.mqtt.link import Acknowledged, Address, Down, Event, Link, Trouble, Up
+from edgeinfer.mqtt.listening import Listening
+from edgeinfer.mqtt.message import Message
 from edgeinfer.outbox import Outbox, OutboxOptions, Outgoing
-from edgeinfer.sinks import Message
-from edgeinfer.sinks.broker import MqttOptions, check_files
 from edgeinfer.sinks.connection import Connection
-from edgeinfer.sinks.link import Acknowledged, Address, Down, Event, Link, Trouble, Up
-from edgeinfer.sinks.listening import Listening
 from edgeinfer.sinks.retained import Retained, Value
 from edgeinfer.sinks.transient import Transient, Unstored
 from edgeinfer.sinks.window import Sent, Window

@@ -62,7 +62,10 @@ class SampleSource(Protocol):
 
     def read_into(self, samples: Array) -> int:
         """Fill float32 ``samples`` (n, channels) from the front; how many samples were written, 0 at the end of the stream.
-        Blocks until all are there, or the stream ends."""
+        Blocks until all are there, or the stream ends.
+
+        A source that knows of lost samples has an attribute ``gaps``: a read that meets lost samples returns what came before
+        them (it may be all, or 0) and counts it in ``gaps``; the next read begins behind them. Windows then begin anew."""
         ...
 
     def interrupt(self) -> None: ...
@@ -75,8 +78,11 @@ SOURCES = Table("sources", {
     "video": "edgeinfer.sources.video:Video",
     "images": "edgeinfer.sources.images:Images",
     "command": "edgeinfer.sources.command:Command",
+    "audio": "edgeinfer.sources.audio:Audio",
+    "iio": "edgeinfer.sources.iio:Iio",
     "csv": "edgeinfer.sources.csv:Csv",
     "npy": "edgeinfer.sources.npy:Npy",
+    "wav": "edgeinfer.sources.wav:WavSource",
     "framelog": "edgeinfer.sources.framelog:FrameLogReplay",
     "synthetic": "edgeinfer.sources.synthetic:Synthetic",
 })

@@ -29,6 +29,7 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pace: Literal["realtime", "fast"] = "realtime"  # at ``rate``, or as fast as the reader
     loop: bool = False
     delimiter: str = ","
+    time: str | int | None = None  # a column of seconds, which is no sample: a jump in it is a gap
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -37,6 +38,8 @@ class CsvOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"expected rate of 0 or more, got {self.rate}")
         if self.pace == "realtime" and self.rate == 0:
             raise ValueError("expected a rate above 0, or pace: fast, got neither")
+        if self.time is not None and (self.rate == 0 or self.time in self.columns):
+            raise ValueError("expected a rate above 0, and time not among the columns, for gaps to be found")
         if len(self.delimiter) != 1 or self.delimiter in '\r\n"':
             raise ValueError(f"expected delimiter to be one character, got {self.delimiter!r}")
         if len(set(self.columns)) < len(self.columns):
@@ -59,12 +62,15 @@ class Csv:
         self._pace = Pace()
         self._table: _Table | None = None
         self._bad_line = 0
+        self.gaps = 0  # jumps of the time: half a period too early, or too late
+        self._last_s = math.nan
+        self._held: list[float] | None = None  # the row behind a gap
 
     def format(self) -> SampleFormat:
         """From the header. Raises SourceError."""
         table = _Table(self._options)
         table.close()
-        return SampleFormat(len(table.columns), self._options.rate)
+        return SampleFormat(len(table.columns) - table.timed, self._options.rate)
 
     def open(self) -> None:
         """Raises SourceError when there is no such file, or its header lacks a column."""
@@ -73,20 +79,35 @@ class Csv:
         self._table = _Table(self._options)
         self._table.skip_to(self._bad_line)
         self._bad_line = 0
+        self._last_s, self._held = math.nan, None
 
     def read_into(self, samples: Array) -> int:
-        """Fill float32 (n, channels) from the front, at the pace of ``rate``; 0 at the end, or when interrupted."""
+        """Fill float32 (n, channels) from the front, at the pace of ``rate``; up to a gap, which is counted in ``gaps``; 0 at the
+        end, or when interrupted."""
         assert self._table is not None
         try:
             for index in range(len(samples)):
-                row = self._table.next() or self._again()
+                row = self._held or self._table.next() or self._again()
                 if row is None:
                     return self._paced(index)
-                samples[index] = row
+                if self._table.timed and self._held is None and self._jumps(row[-1]):
+                    self._held = row
+                    return self._paced(index)
+                self._held = None
+                samples[index] = row[:-1] if self._table.timed else row
         except SourceError:
             self._bad_line = self._table.line
             raise
         return self._paced(len(samples))
+
+    def _jumps(self, time_s: float) -> bool:
+        """Whether this sample does not follow the one before."""
+        late = (time_s - self._last_s) * self._options.rate - 1
+        self._last_s = time_s
+        if abs(late) > 0.5:  # not for the first, which comes after a NaN
+            self.gaps += 1
+            return True
+        return False
 
     def _again(self) -> list[float] | None:
         if not self._options.loop:
@@ -94,6 +115,7 @@ class Csv:
         assert self._table is not None
         self._table.close()
         self._table = _Table(self._options)
+        self._last_s = math.nan
         return self._table.next()
 
     def _paced(self, count: int) -> int:
@@ -110,7 +132,8 @@ class Csv:
 
 
 class _Table:
-    """An open file behind its header: rows of the wanted ``columns``. ``line`` is the last one read, from 1."""
+    """An open file behind its header: rows of the wanted ``columns``, the time last where it is ``timed``. ``line`` is the last
+    one read, from 1."""
 
     def __init__(self, options: CsvOptions) -> None:
         self._path = options.path
@@ -126,7 +149,10 @@ class _Table:
                 raise SourceError(f"{self._path}: line 1", "a header that names the columns", _show(header) or "nothing",
                                   f"sed -i '1i {options.delimiter.join('xyz')}' '{self._path}'")
             self._width = len(header)
-            self.columns = [self._find(column, header) for column in options.columns] or list(range(len(header)))
+            times = [] if options.time is None else [self._find(options.time, header)]
+            chosen = [self._find(column, header) for column in options.columns]
+            self.columns = [*(chosen or [place for place in range(len(header)) if place not in times]), *times]
+            self.timed = bool(times)
         except SourceError:
             self.close()
             raise

@@ -1,4 +1,4 @@
-"""OpenCV's videoio, as cameras and videos both use it: open a capture, read a frame in place."""
+"""OpenCV's videoio: open a capture, read a frame in place."""
 
 from __future__ import annotations
 

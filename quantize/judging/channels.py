@@ -53,9 +53,9 @@ def by_channel(tensor: Array, spec: PreprocessSpec) -> Array:
     """An input tensor as (elements, channels), channels as the spec has them."""
     if isinstance(spec, ImageSpec):
         return tensor.reshape(3, -1).T if spec.layout == "NCHW" and spec.channels == 3 else tensor.reshape(-1, spec.channels)
-    sides = (spec.channels, spec.length)
+    sides = (spec.columns, spec.rows)
     turned = len(set(sides)) == 2 and tuple(side for side in tensor.shape if side != 1) == sides  # as preprocess.window has it
-    return tensor.reshape(sides).T if turned else tensor.reshape(-1, spec.channels)
+    return tensor.reshape(sides).T if turned else tensor.reshape(-1, spec.columns)
 
 
 def affine(spec: PreprocessSpec) -> tuple[Array, Array]:
@@ -66,4 +66,5 @@ def affine(spec: PreprocessSpec) -> tuple[Array, Array]:
         offset, divisor = np.array(spec.minimum), np.array(spec.maximum) - np.array(spec.minimum)
     else:
         offset, divisor = np.zeros(1), np.ones(1)
-    return np.broadcast_to(offset, spec.channels).astype(np.float64), np.broadcast_to(divisor, spec.channels).astype(np.float64)
+    count = spec.channels if isinstance(spec, ImageSpec) else spec.columns
+    return np.broadcast_to(offset, count).astype(np.float64), np.broadcast_to(divisor, count).astype(np.float64)

@@ -28,7 +28,7 @@ class Content:
 
     def __init__(self, spec: PreprocessSpec, input: TensorSpec, classes: Sequence[str]) -> None:
         self.count = 0
-        self.tensor = Channels(spec.channels)
+        self.tensor = Channels(spec.channels if isinstance(spec, ImageSpec) else spec.columns)
         self.usable: list[int] = []  # neither constant nor a copy
         self._spec, self._input, self._classes = spec, input, classes
         self._offset, self._divisor = affine(spec)

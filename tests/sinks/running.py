@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.mqtt.broker import MqttOptions
 from edgeinfer.outbox import OutboxOptions
-from edgeinfer.sinks.broker import MqttOptions
 from edgeinfer.sinks.mqtt import MqttSink
 from tests.broker import until
 

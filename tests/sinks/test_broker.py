@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from edgeinfer.errors import ConfigError, StorageError, UnavailableError
+from edgeinfer.mqtt.broker import MqttOptions, TlsOptions, check_files
 from edgeinfer.outbox import OutboxOptions
-from edgeinfer.sinks.broker import MqttOptions, TlsOptions, check_files
 from edgeinfer.sinks.mqtt import MqttSink
 from tests.broker import Broker, OldBroker, free_port, until
 from tests.certificates import Certificates

@@ -12,8 +12,8 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edgeinfer.mqtt.listening import MAX_PAYLOAD, Listening, matches
 from edgeinfer.sinks import Message
-from edgeinfer.sinks.listening import MAX_PAYLOAD, Listening, matches
 from edgeinfer.sinks.transient import Transient, Unstored
 from tests.broker import Broker, Listener, until
 from tests.faults.faultproxy import FaultProxy

@@ -37,6 +37,12 @@ def _npy(folder: Path, video: Path) -> dict[str, Any]:
     return {"path": str(folder / "s.npy"), "rate": 50.0}
 
 
+def _sensor(folder: Path, video: Path) -> dict[str, Any]:
+    (folder / "in_temp_input").write_text("25080\n")
+    (folder / "in_accel_x_raw").write_text("-12\n")
+    return {"device": str(folder), "channels": ["temp", "accel_x"], "rate": 4.0}
+
+
 def _log(folder: Path, format: FrameFormat | WindowFormat) -> dict[str, Any]:
     path = folder / "log"
     with FrameLogWriter(path, format, 10**6, rate=50.0) as writer:
@@ -55,6 +61,7 @@ CASES: dict[str, tuple[str, Make]] = {
     "command of samples": ("command", lambda _, __: {"command": "cat /dev/zero", "dtype": "s16le", "channels": 2}),
     "csv": ("csv", _csv),
     "npy": ("npy", _npy),
+    "iio": ("iio", _sensor),
     "framelog of frames": ("framelog", lambda folder, _: _log(folder, FrameFormat("BGR", 4, 6))),
     "framelog of samples": ("framelog", lambda folder, _: _log(folder, WindowFormat(2, 2))),
     "synthetic frames": ("synthetic", lambda _, __: {"width": 8, "height": 4, "fps": 50.0}),
@@ -67,6 +74,7 @@ BLOCKING: dict[str, tuple[str, Make]] = {
     "command": ("command", lambda _, __: {"command": "sleep 3600", "width": 8, "height": 4, "timeout_s": 3600.0}),
     "csv": ("csv", lambda folder, video: {**_csv(folder, video), "rate": 0.0001}),
     "npy": ("npy", lambda folder, video: {**_npy(folder, video), "rate": 0.0001}),
+    "iio": ("iio", lambda folder, video: {**_sensor(folder, video), "rate": 0.0001}),
     "synthetic": ("synthetic", lambda _, __: {"fps": 0.0001}),
     "video": ("video", lambda _, video: {"path": str(video), "loop": True}),
     "framelog": ("framelog", lambda folder, _: {**_log(folder, FrameFormat("BGR", 4, 6)), "loop": True}),
@@ -95,8 +103,8 @@ def _read(source: Any) -> tuple[int, bytes]:
 
 
 def test_every_source_of_the_table_has_a_case() -> None:
-    """A source cannot be added without being tried here; the camera needs a device and has its own tests."""
-    assert {kind for kind, _ in CASES.values()} == set(SOURCES.entries) - {"camera"}
+    """A source cannot be added without being tried here; a camera and a sound card are devices and have their own tests."""
+    assert {kind for kind, _ in CASES.values()} == set(SOURCES.entries) - {"camera", "audio"}
 
 
 @pytest.mark.parametrize("kind", list(SOURCES.entries))
@@ -196,7 +204,7 @@ def test_a_file_that_is_not_there_is_named(kind: str, tmp_path: Path) -> None:
 
 BAD_OPTIONS = [
     ("camera", {"width": 0}, "width"), ("camera", {"fps": -1.0}, "fps"), ("camera", {"buffers": 9}, "buffers"),
-    ("camera", {"timeout_s": 0.0}, "timeout_s"), ("camera", {"pixel_format": "NV12", "width": 641}, "even"),
+    ("camera", {"timeout_s": 0.0}, "timeout_s"), ("camera", {"frozen_s": -1.0}, "frozen_s"), ("camera", {"pixel_format": "NV12", "width": 641}, "even"),
     ("camera", {"pixel_format": "MJPG"}, "pixel_format"),
     ("video", {}, "neither"), ("video", {"path": "a", "url": "rtsp://b"}, "both"), ("video", {"url": "rtsp://b"}, "width"),
     ("video", {"url": "file:///etc/passwd", "width": 1, "height": 1}, "scheme"),
@@ -211,6 +219,13 @@ BAD_OPTIONS = [
     ("csv", {"path": "a", "rate": 1.0, "delimiter": ",,"}, "delimiter"),
     ("csv", {"path": "a", "rate": 1.0, "columns": ["x", "x"]}, "once"),
     ("npy", {"path": "a"}, "rate"), ("npy", {"path": "", "rate": 1.0}, "path"),
+    ("audio", {"device": ""}, "device"), ("audio", {"rate": 1}, "rate"), ("audio", {"channels": 0}, "channels"),
+    ("audio", {"timeout_s": 0.0}, "timeout_s"),
+    ("iio", {"device": "a", "channels": ["x"]}, "rate"), ("iio", {"device": "", "channels": ["x"], "rate": 1.0}, "device"),
+    ("iio", {"device": "a", "channels": [], "rate": 1.0}, "channels"),
+    ("iio", {"device": "a", "channels": ["../x"], "rate": 1.0}, "channels"),
+    ("iio", {"device": "a", "channels": ["x", "x"], "rate": 1.0}, "once"),
+    ("iio", {"device": "a", "channels": ["x"], "rate": -1.0}, "rate"),
     ("framelog", {"path": ""}, "path"),
     ("synthetic", {"width": 0}, "width"), ("synthetic", {"fps": -1.0}, "fps"), ("synthetic", {"count": -1}, "count"),
     ("synthetic", {"pixel_format": "YUYV", "width": 3}, "even"),

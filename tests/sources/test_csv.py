@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,3 +125,27 @@ def test_a_loop_goes_round_and_an_empty_one_ends(tmp_path: Path) -> None:
     source.open()
     assert source.read_into(samples) == 0
     source.close()
+
+
+def test_a_jump_of_the_time_is_a_gap(tmp_path: Path) -> None:
+    """What came before it is given, it is counted, and the next read begins behind it; jitter is none."""
+    times = [0.0, 0.101, 0.199, 0.3, 0.5, 0.6, 0.6, 0.7]
+    text = "x,t,y\n" + "".join(f"{index},{time},{-index}\n" for index, time in enumerate(times))
+    source = _source(tmp_path, text, time="t", rate=10.0)
+    assert source.format().channels == 2
+    source.open()
+    samples, found = np.zeros((8, 2), np.float32), []
+    while count := source.read_into(samples):
+        found.append((samples[:count, 0].tolist(), source.gaps))
+    assert found == [([0, 1, 2, 3], 1), ([4, 5], 2), ([6, 7], 2)]
+    assert source.read_into(samples) == 0
+    source.open()
+    assert source.read_into(samples[:4]) == 4
+    source.close()
+
+
+@pytest.mark.parametrize("options", [{"time": "t"}, {"time": "t", "rate": 10.0, "columns": ("t",)}])
+def test_gaps_need_a_rate_and_a_time_of_its_own(options: Any) -> None:
+    """Without one there is nothing to compare with."""
+    with pytest.raises(ValueError, match="time not among the columns"):
+        CsvOptions(path="x.csv", pace="fast", **options)

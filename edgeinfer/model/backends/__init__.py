@@ -41,6 +41,7 @@ class Session(Protocol):
     outputs: tuple[TensorSpec, ...]
     runs_on: str  # what really runs, e.g. "LiteRT 2.3.0, XNNPACK, 2 threads"
     fallbacks: tuple[str, ...]  # why a wished-for accelerator is not what runs; empty when all is as wished
+    variables: bool  # the model remembers inside what it was given before
 
     def __init__(self, path: Path, options: RuntimeOptions) -> None: ...
 
@@ -54,6 +55,10 @@ class Session(Protocol):
 
     def output(self, index: int) -> Array:
         """A view of the output, valid until the next ``invoke``."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what the model remembers inside. Inputs may be lost with it. No view may be held, as for ``invoke``."""
         ...
 
     def close(self) -> None: ...

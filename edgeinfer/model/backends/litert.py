@@ -20,6 +20,9 @@ from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["LiteRtSession"]
 
+_REMEMBER = {"VAR_HANDLE", "SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "UNIDIRECTIONAL_SEQUENCE_LSTM",
+             "BIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM"}
+
 
 class LiteRtSession:
     """One interpreter, with the model mapped from its file. Made by any thread, then used by one at a time."""
@@ -30,16 +33,22 @@ class LiteRtSession:
         runtime = import_runtime(path.name)
         file = describe(path, "tflite")
         wanted = batch_of_one(file, path.name, "convert the model anew with fixed input sizes")
-        loading = Loading(runtime, path, wanted, options.threads)
-        (self._interpreter, on), self.fallbacks = first_that_runs(loading.on, options)
+        self._loading, self._options = Loading(runtime, path, wanted, options.threads), options
+        (self._interpreter, on), self.fallbacks = first_that_runs(self._loading.on, options)
         if on == "built-in kernels" and not options.accelerators and (reason := why_xnnpack_cannot_start()):
             self.fallbacks = (reason,)
         self.runs_on = f"{runtime.name}, {on}, {threads_text(options.threads)}"
-        # These functions are kept, never a view: LiteRT does not invoke while one is alive.
-        self._inputs = _view_functions(self._interpreter, self._interpreter.get_input_details())
-        self._outputs = _view_functions(self._interpreter, self._interpreter.get_output_details())
+        self.variables = any(operator in _REMEMBER for operator in file.operators)
+        self._resources = "VAR_HANDLE" in file.operators
+        self._invoked = False
+        self._see()
         self.inputs = wanted
         self.outputs = tuple(self._output_spec(*pair) for pair in zip(file.outputs, self._outputs, strict=True))
+
+    def _see(self) -> None:
+        """These functions are kept, never a view: LiteRT does not invoke while one is alive."""
+        self._inputs = _view_functions(self._interpreter, self._interpreter.get_input_details())
+        self._outputs = _view_functions(self._interpreter, self._interpreter.get_output_details())
 
     def input(self, index: int) -> Array:
         """A writable view of the interpreter's own input (about 0.5 us). It must be let go before ``invoke``."""
@@ -50,6 +59,7 @@ class LiteRtSession:
 
         The interpreter's public ``invoke`` looks for such views first, which costs 0.1 us and is why no view ever dangles.
         """
+        self._invoked = True
         try:
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
@@ -61,6 +71,19 @@ class LiteRtSession:
     def output(self, index: int) -> Array:
         """A view of the interpreter's own output, valid until the next ``invoke``, before which it must be let go."""
         return self._outputs[index]()
+
+    def reset(self) -> None:
+        """Forget what is remembered inside. Resource variables (VAR_HANDLE) outlive ``reset_all_variables``, so the model is loaded
+        anew, which takes milliseconds; the file is mapped already. Raises what the constructor raises."""
+        if not (self.variables and self._invoked):
+            return
+        self._invoked = False
+        if not self._resources:
+            self._interpreter.reset_all_variables()
+            return
+        self.close()  # first, so that never two of them take memory
+        (self._interpreter, _), _ = first_that_runs(self._loading.on, self._options)
+        self._see()
 
     def close(self) -> None:
         """Free the interpreter. After this every use is a RuntimeError."""

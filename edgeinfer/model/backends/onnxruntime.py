@@ -27,6 +27,8 @@ __all__ = ["OnnxRuntimeSession"]
 class OnnxRuntimeSession:
     """One inference session with its input and output arrays. Made by any thread, then used by one at a time."""
 
+    variables = False
+
     def __init__(self, path: Path, options: RuntimeOptions) -> None:
         """Raises ModelError and UnavailableError, as ``Session`` says; UsageError for an accelerator that does not exist."""
         self._path = path
@@ -59,6 +61,9 @@ class OnnxRuntimeSession:
     def output(self, index: int) -> Array:
         """The output's own array: the same one each time, written by each ``invoke``."""
         return self._outputs[index]
+
+    def reset(self) -> None:
+        """Nothing: ONNX has no variables, only states that go out and in."""
 
     def close(self) -> None:
         """Free the session. After this every use is a RuntimeError."""

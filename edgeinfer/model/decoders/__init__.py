@@ -18,7 +18,8 @@ class Decoder(Protocol):
 
     The constructor validates everything and allocates everything: it raises ManifestError (where="decoder …") when
     ``parameters`` are unknown or do not fit ``outputs``, naming the tensors that there are. ``threshold`` may only be
-    stricter than the manifest's own; None leaves the manifest's.
+    stricter than the manifest's own; None leaves the manifest's. A decoder that has one says which it is in an attribute
+    ``own_threshold``.
     """
 
     def __init__(self, parameters: Mapping[str, Any], outputs: Sequence[TensorSpec], labels: Sequence[str],
@@ -39,6 +40,14 @@ DECODERS = Table("decoders", {
     "classify": "edgeinfer.model.decoders.classify:Classify",
     "yolo": "edgeinfer.model.decoders.yolo:Yolo",
     "ssd": "edgeinfer.model.decoders.ssd:Ssd",
+    "grid": "edgeinfer.model.decoders.grid:Grid",
+    "end_to_end": "edgeinfer.model.decoders.end_to_end:EndToEnd",
+    "detr": "edgeinfer.model.decoders.detr:Detr",
+    "instances": "edgeinfer.model.decoders.instances:Instances",
+    "segment": "edgeinfer.model.decoders.segment:Segment",
+    "pose": "edgeinfer.model.decoders.pose:Pose",
+    "landmarks": "edgeinfer.model.decoders.landmarks:Landmarks",
+    "embed": "edgeinfer.model.decoders.embed:Embed",
     "anomaly": "edgeinfer.model.decoders.anomaly:AnomalyScore",
     "regress": "edgeinfer.model.decoders.regress:Regress",
     "raw": "edgeinfer.model.decoders.raw:RawTensors",

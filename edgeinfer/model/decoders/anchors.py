@@ -66,10 +66,12 @@ class SsdAnchors(msgspec.Struct, frozen=True, kw_only=True, tag="ssd", tag_field
 
 class BlazeFaceAnchors(msgspec.Struct, frozen=True, kw_only=True, tag="blazeface", tag_field="recipe",
                        forbid_unknown_fields=True):
-    """BlazeFace (Bazarevsky et al. 2019): two anchors of size 1 at each cell for each stride; layers of equal stride that
-    follow each other share their cells. Boxes are encoded as x, y, w, h in pixels of the input, sizes not exponential."""
+    """BlazeFace (Bazarevsky et al. 2019): ``per_cell`` anchors of size 1 at each cell for each stride (1 in its full-range
+    model); layers of equal stride that follow each other share their cells. Boxes are encoded as x, y, w, h in pixels of the
+    input, sizes not exponential."""
 
     strides: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)] = (8, 16, 16, 16)
+    per_cell: Count = 2
     exponential: ClassVar[bool] = False
     order: ClassVar[list[int]] = [1, 0, 3, 2]  # where y, x, h, w stand in an encoded box
 
@@ -79,7 +81,7 @@ class BlazeFaceAnchors(msgspec.Struct, frozen=True, kw_only=True, tag="blazeface
 
     def anchors(self, height: int, width: int) -> Array:
         """(anchors, 4) float64: centre y, centre x, height, width in fractions of the input."""
-        return _tile(self.strides, [[(1.0, 1.0)] * 2] * len(self.strides), height, width)
+        return _tile(self.strides, [[(1.0, 1.0)] * self.per_cell] * len(self.strides), height, width)
 
 
 def _tile(strides: Sequence[int], shapes: Sequence[Sequence[tuple[float, float]]], height: int, width: int) -> Array:

@@ -46,6 +46,7 @@ class AnomalyScore:
         self._given = Real(inputs[0], WHERE) if compares else None
         self._values = np.empty(size)
         self._inputs = np.empty(size if compares else 0)
+        self.own_threshold = chosen.threshold
         self._result = Anomaly(threshold=stricter(chosen.threshold, threshold, most=float("inf")))
 
     @property

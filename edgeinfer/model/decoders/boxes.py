@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -20,8 +21,10 @@ _FLOAT = sys.getsizeof(0.0)
 class BoxRows:
     """The rows of one decoder, made once. Without ``nms`` every box is kept (a model that suppresses by itself)."""
 
-    def __init__(self, names: Sequence[str], max_detections: int, nms: Nms | None) -> None:
-        self.result = Detections(rows=[Box() for _ in range(max_detections)])
+    def __init__(self, names: Sequence[str], max_detections: int, nms: Nms | None,
+                 row: Callable[[], Box] = Box) -> None:
+        self.result = Detections(rows=[row() for _ in range(max_detections)])
+        self.kept: list[int] = []  #: which of the boxes given to ``fill`` became the rows of the result, in their order
         self._names = tuple(names)
         self._nms = nms
 
@@ -33,6 +36,7 @@ class BoxRows:
     def none(self) -> Detections:
         """The result of a frame without a single candidate."""
         self.result.count = 0
+        self.kept.clear()
         return self.result
 
     def fill(self, corners: Array, scores: Array, classes: Array, geometry: Geometry) -> Detections:
@@ -45,23 +49,21 @@ class BoxRows:
         sound &= (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
         rows = np.flatnonzero(sound)
         corners, scores, classes = corners[rows], scores[rows], classes[rows]
-        self.result.count = 0
-        kept = self._nms.keep(corners, scores, classes) if self._nms else np.argsort(-scores, kind="stable").tolist()
-        self._write(kept, corners, scores, classes, geometry)
+        offset = (geometry.offset_x, geometry.offset_y, geometry.offset_x, geometry.offset_y)
+        scale = (geometry.scale_x, geometry.scale_y, geometry.scale_x, geometry.scale_y)
+        placed = np.minimum(np.maximum(corners * scale + offset, 0.0), 1.0)
+        seen = (placed[:, 2] > placed[:, 0]) & (placed[:, 3] > placed[:, 1])  # others lie in the padding
+        ranked = self._nms.keep(corners, scores, classes) if self._nms else iter(np.argsort(-scores, kind="stable").tolist())
+        inside = seen.tolist()
+        kept = list(islice((index for index in ranked if inside[index]), len(self.result.rows)))
+        self._write(placed[kept].tolist(), scores[kept].tolist(), classes[kept].tolist())
+        self.kept[:] = rows[kept].tolist()
         return self.result
 
-    def _write(self, kept: Iterable[int], corners: Array, scores: Array, classes: Array, geometry: Geometry) -> None:
-        rows, count = self.result.rows, 0
-        for index in kept:
-            left, top, right, bottom = corners[index].tolist()
-            row = rows[count]
-            row.left, row.right = geometry.x(left), geometry.x(right)
-            row.top, row.bottom = geometry.y(top), geometry.y(bottom)
-            if row.left >= row.right or row.top >= row.bottom:
-                continue  # all of it lies in the padding
-            row.index, row.score = int(classes[index]), float(scores[index])
-            row.label = self._names[row.index] if row.index < len(self._names) else f"class {row.index}"
-            count += 1
-            if count == len(rows):
-                break
-        self.result.count = count
+    def _write(self, boxes: list[list[float]], scores: list[float], classes: list[int]) -> None:
+        names = self._names
+        for row, box, score, index in zip(self.result.rows, boxes, scores, classes, strict=False):
+            row.left, row.top, row.right, row.bottom = box
+            row.score, row.index = score, index
+            row.label = names[index] if index < len(names) else f"class {index}"
+        self.result.count = len(boxes)

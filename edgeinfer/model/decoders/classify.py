@@ -52,6 +52,7 @@ class Classify:
         self._background = chosen.background
         if chosen.background is not None and not 0 <= chosen.background < count:
             raise ManifestError(f"{WHERE}.background", f"a class from 0 to {count - 1}", str(chosen.background))
+        self.own_threshold = chosen.threshold
         self._threshold = stricter(chosen.threshold, threshold)
         self._scores = Scores(spec, WHERE, self._threshold, chosen.sigmoid)
         self._softmax = chosen.softmax

@@ -11,6 +11,8 @@ from edgeinfer.model.tensor import Array
 
 __all__ = ["ClassHead", "SoftmaxHead"]
 
+_FEW = 200  # rows
+
 
 class ClassHead:
     """One tensor of ``candidates`` rows; its columns from ``first`` on are the scores of classes.
@@ -25,7 +27,8 @@ class ClassHead:
         self._columns = columns
         self._channels_first = channels_first
         self._best = np.empty(candidates if channels_first else 0, scores.dtype)
-        self._mask = np.empty(candidates if channels_first else candidates * columns, np.bool_)
+        self._bytes = bytearray(candidates if channels_first else candidates * columns)
+        self._mask = np.frombuffer(self._bytes, np.bool_)
 
     @property
     def nbytes(self) -> int:
@@ -39,9 +42,27 @@ class ClassHead:
         # here a maximum per row is slow: compare the whole tensor at once, then see which rows were hit
         mask = self._mask.reshape(head.shape)
         np.greater_equal(head, self.scores.limit, out=mask)
-        mask[:, : self.first] = False
-        rows = np.flatnonzero(self._mask) // self._columns
-        return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+        self._clear(mask)
+        return self._hit_rows()
+
+    def _clear(self, mask: Array) -> None:
+        """No hits before the classes; by fours, where they fit, for it is five times faster."""
+        if self.first % 4 or self._columns % 4:
+            mask[:, : self.first] = False
+        else:
+            mask.view(np.uint32)[:, : self.first // 4] = 0
+
+    def _hit_rows(self) -> Array:
+        """Rows with a hit. Few are found by searching the bytes, which goes on at the next row; many by numpy."""
+        rows, columns = list[int](), self._columns
+        at = self._bytes.find(1)
+        while at >= 0 and len(rows) < _FEW:
+            rows.append(at // columns)
+            at = self._bytes.find(1, (rows[-1] + 1) * columns)
+        if at < 0:
+            return np.array(rows, np.intp)
+        every = np.flatnonzero(self._mask) // columns
+        return every[np.flatnonzero(np.diff(every, prepend=-1))]
 
     def best(self, head: Array, rows: Array) -> tuple[Array, Array]:
         """Best class of each of ``rows`` (counted from ``first``) and its score in float64; the lower class wins a tie."""
@@ -56,15 +77,17 @@ class ClassHead:
 
 
 class SoftmaxHead:
-    """The same for (candidates, columns) of logits under a softmax over all columns; class 0 may be the background.
+    """The same for (candidates, columns) of logits under a softmax over all columns; class 0 may be the background, or the
+    ``last`` columns may stand for nothing at all (DETR's last one).
 
     In the quantised domain a necessary condition finds the few rows of which a softmax is computed. A probability of p
     leaves 1 - p to the others: the best logit is at least log(p / (1 - p)) over the background's, and at least
     log(p * (columns - 1) / (1 - p)) over the least one.
     """
 
-    def __init__(self, values: Real, candidates: int, columns: int, first: int, threshold: float) -> None:
+    def __init__(self, values: Real, candidates: int, columns: int, first: int, threshold: float, last: int = 0) -> None:
         self.first = first
+        self._classes = slice(first, columns - last)
         self._values = values
         self._threshold = threshold
         margin = logit(min(threshold, 1 - 1e-12)) + (0.0 if first else math.log(max(columns - 1, 1)))
@@ -79,14 +102,14 @@ class SoftmaxHead:
 
     def find(self, head: Array) -> tuple[Array, Array, Array]:
         """Indices of the candidates that reach the threshold, their best classes (from ``first``) and probabilities."""
-        np.maximum.reduce(head[:, self.first :], axis=1, out=self._best)
+        np.maximum.reduce(head[:, self._classes], axis=1, out=self._best)
         against = head[:, 0] if self.first else np.minimum.reduce(head, axis=1, out=self._least)
         np.subtract(self._best, against, out=self._margins, dtype=np.float64)
         rows = np.flatnonzero(self._margins >= self._steps)
         exponents = self._values.many(head[rows])
         np.exp(exponents - exponents.max(axis=1, keepdims=True), out=exponents)
         exponents /= exponents.sum(axis=1, keepdims=True)
-        classes = exponents[:, self.first :].argmax(axis=1)
+        classes = exponents[:, self._classes].argmax(axis=1)
         scores = exponents[np.arange(len(rows)), classes + self.first]
         passed = np.flatnonzero(scores >= self._threshold)
         return rows[passed], classes[passed], scores[passed]

@@ -11,7 +11,7 @@ from edgeinfer.model.tensor import Array
 __all__ = ["Nms"]
 
 
-BLOCK = 32  # boxes compared with all worse ones at once: 30 times fewer numpy calls, and scratch memory that stays small
+BLOCK = 32  # boxes compared with all worse ones at once: few numpy calls, and scratch memory that stays small
 
 
 class Nms:
@@ -25,17 +25,14 @@ class Nms:
         self.capacity = capacity
         self.iou = iou
         self.class_aware = class_aware
-        self._corners = np.empty((4, capacity))
-        self._areas = np.empty(capacity)
+        self._table = np.empty((5, capacity))  # left, top, right, bottom, area of those still in the race, best first
         self._classes = np.empty(capacity, np.int64)
-        self._suppressed = np.empty(capacity, np.bool_)
-        self._scratch = np.empty((3, BLOCK, capacity))
-        self._overlaps = np.empty((2, BLOCK, capacity), np.bool_)
+        self._scratch = np.empty((3, BLOCK * capacity))
+        self._overlaps = np.empty((2, BLOCK * capacity), np.bool_)
 
     @property
     def nbytes(self) -> int:
-        arrays = (self._corners, self._areas, self._classes, self._scratch, self._suppressed, self._overlaps)
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in (self._table, self._classes, self._scratch, self._overlaps))
 
     def keep(self, corners: Array, scores: Array, classes: Array) -> Iterator[int]:
         """Indices of the kept boxes, best first; of equal scores the lower index first.
@@ -44,35 +41,56 @@ class Nms:
         without NaN, ``classes`` (n,) integers.
         """
         order = np.argsort(-scores, kind="stable")[: self.capacity]
-        count = len(order)
-        self._corners[:, :count] = corners[order].T
-        self._classes[:count] = classes[order]
-        left, top, right, bottom = self._corners[:, :count]
-        np.multiply(right - left, bottom - top, out=self._areas[:count])
-        suppressed = self._suppressed[:count]
-        suppressed[:] = False
-        for start in range(0, count, BLOCK):
-            overlaps = self._overlaps_of(start, min(start + BLOCK, count), count)
-            for place, index in enumerate(order[start : start + BLOCK].tolist()):
-                if not suppressed[start + place]:
+        self._load(corners[order], classes[order])
+        aware = self.class_aware and len(order) > 1 and bool((classes != classes[0]).any())
+        while len(order):
+            block = min(BLOCK, len(order))
+            rows = self._rivals(block, len(order), aware)
+            gone = 0
+            for place, index in enumerate(order[:block].tolist()):
+                if not gone >> place & 1:
                     yield index
-                    suppressed[start:] |= overlaps[place]
+                    gone |= rows[place]
+            order = self._close_ranks(order, block, gone)
 
-    def _overlaps_of(self, start: int, stop: int, count: int) -> Array:
-        """(stop - start, count - start): which overlap which, by intersection > iou * union, which needs no division."""
-        left, top, right, bottom = self._corners[:, start:stop, np.newaxis]
-        lefts, tops, rights, bottoms = self._corners[:, start:count]
-        shared, height, union = self._scratch[:, : stop - start, : count - start]
-        overlaps: Array = self._overlaps[0, : stop - start, : count - start]
-        same = self._overlaps[1, : stop - start, : count - start]
-#DEL - start, : count - start]
+    def _load(self, corners: Array, classes: Array) -> None:
+        count = len(corners)
+        table = self._table[:, :count]
+        table[:4] = corners.T
+        np.multiply(table[2] - table[0], table[3] - table[1], out=table[4])
+        self._classes[:count] = classes
+
+    def _rivals(self, block: int, count: int, aware: bool) -> list[int]:
+        """For each of the first ``block`` boxes, the set of those that it overlaps: bit i stands for the i-th box."""
+        overlaps = self._overlaps_of(block, count)
+        if aware:
+            same = self._overlaps[1, : block * count].reshape(block, count)
+            classes = self._classes[:count]
+            np.logical_and(overlaps, np.equal(classes, classes[:block, np.newaxis], out=same), out=overlaps)
+        bits = np.packbits(overlaps, axis=1, bitorder="little")
+        raw, width = bits.tobytes(), bits.shape[1]
+        return [int.from_bytes(raw[start : start + width], "little") for start in range(0, len(raw), width)]
+
+    def _overlaps_of(self, block: int, count: int) -> Array:
+        """(block, count): which overlap which, by intersection > iou * union, which needs no division."""
+        left, top, right, bottom, area = self._table[:, :block, np.newaxis]
+        lefts, tops, rights, bottoms, areas = self._table[:, :count]
+        shared, height, union = self._scratch[:, : block * count].reshape(3, block, count)
         np.subtract(np.minimum(rights, right, out=shared), np.maximum(lefts, left, out=union), out=shared)
         np.subtract(np.minimum(bottoms, bottom, out=height), np.maximum(tops, top, out=union), out=height)
-        np.multiply(np.maximum(shared, 0, out=shared), np.maximum(height, 0, out=height), out=shared)
-        areas = self._areas[start:count]
-        np.subtract(np.add(areas, areas[: stop - start, np.newaxis], out=union), shared, out=union)
-        np.greater(shared, np.multiply(union, self.iou, out=union), out=overlaps)
-        if self.class_aware:
-            classes = self._classes[start:count]
-            np.logical_and(overlaps, np.equal(classes, classes[: stop - start, np.newaxis], out=same), out=overlaps)
-        return overlaps
+        np.multiply(np.maximum(shared, 0, out=shared), height, out=shared)  # a height below 0 makes it no more than 0
+        np.subtract(np.add(areas, area, out=union), shared, out=union)
+        overlaps: Array = self._overlaps[0, : block * count].reshape(block, count)
+        return np.greater(shared, np.multiply(union, self.iou, out=union), out=overlaps)
+
+    def _close_ranks(self, order: Array, block: int, gone: int) -> Array:
+        """Those beyond the block that nobody suppressed, moved to the front of the table."""
+        count = len(order)
+        if count == block:
+            return order[:0]
+        raw = np.frombuffer(gone.to_bytes((count + 7) // 8, "little"), np.uint8)
+        left = block + np.flatnonzero(np.unpackbits(raw, bitorder="little", count=count)[block:] == 0)
+        self._table[:, : len(left)] = self._table[:, left]
+        self._classes[: len(left)] = self._classes[left]
+        rest: Array = order[left]
+        return rest

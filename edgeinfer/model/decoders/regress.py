@@ -50,7 +50,8 @@ class Regress:
         self._real = Real(spec, WHERE)
         self._scale, self._offset = _each("scale", chosen.scale, count), _each("offset", chosen.offset, count)
         self._values = np.empty(count)
-        self._result = Regression(names=_names(chosen.names or tuple(labels), count, spec), values=[0.0] * count)
+        self.names = _names(chosen.names or tuple(labels), count, spec)
+        self._result = Regression(names=self.names, values=[0.0] * count)
 
     @property
     def nbytes(self) -> int:

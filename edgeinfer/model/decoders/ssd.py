@@ -22,6 +22,7 @@ class Ssd:
     def __init__(self, parameters: Mapping[str, Any], outputs: Sequence[TensorSpec], labels: Sequence[str],
                  inputs: Sequence[TensorSpec], threshold: float | None = None) -> None:
         chosen = read(WHERE, parameters, Parameters)
+        self.own_threshold = chosen.threshold
         least = stricter(chosen.threshold, threshold)
         self._form: Postprocessed | RawHead
         if chosen.anchors is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,8 +16,9 @@ WHERE = "decoder ssd"
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Without ``anchors``: the outputs of TFLite_Detection_PostProcess, boxes (N, 4) as ymin, xmin, ymax, xmax fractions,
-    ``classes`` and ``scores`` of N, and their ``count``. With ``anchors``: encoded ``boxes`` (N, 4 or more) and ``scores``
-    (N, classes) to which ``activation`` is applied.
+    ``classes`` and ``scores`` of N, and their ``count``, if there is one. ``corners: xyxy`` and ``box_unit: pixel`` where an
+    exporter has it so (torchvision, D-FINE). With ``anchors``: encoded ``boxes`` (N, 4 or more) and ``scores`` (N, classes) to
+    which ``activation`` is applied, and ``keypoints`` behind each box, as BlazeFace has 6.
 
     A label's index is the model's class plus ``label_offset`` (1 where the labels begin with a '???' or 'background' that
     the model does not count). ``background: 0`` leaves class 0 out of raw scores. ``scale_factors`` divide the encoded
@@ -31,6 +32,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     classes: str = ""
     scores: str = ""
     count: str = ""
+    corners: Literal["yxyx", "xyxy"] = "yxyx"
+    box_unit: Literal["fraction", "pixel"] = "fraction"
     anchors: SsdAnchors | BlazeFaceAnchors | None = None
     activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
     background: Literal[0] | None = None
@@ -38,10 +41,14 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     iou: Share = 0.45
     candidates: Count = 300
     class_aware: bool = True
+    keypoints: Annotated[int, msgspec.Meta(ge=0)] = 0
+    keypoint_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.scale_factors is not None and not all(self.scale_factors):
             raise ValueError(f"expected scale_factors other than 0, got {self.scale_factors}")
+        if self.anchors is None and self.keypoints:
+            raise ValueError(f"expected keypoints with anchors only, got {self.keypoints} without")
 
     @property
     def names(self) -> dict[str, str]:

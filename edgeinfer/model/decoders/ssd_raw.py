@@ -9,20 +9,21 @@ import numpy as np
 from edgeinfer.errors import ManifestError
 from edgeinfer.model.decoders.boxes import BoxRows
 from edgeinfer.model.decoders.heads import ClassHead, SoftmaxHead
+from edgeinfer.model.decoders.keypoints import BLAZEFACE, Points, names_of
 from edgeinfer.model.decoders.nms import Nms
 from edgeinfer.model.decoders.parameters import class_names
 from edgeinfer.model.decoders.roles import Roles, describe, picture_size, shape_of
 from edgeinfer.model.decoders.scores import Real, Scores
 from edgeinfer.model.decoders.ssd_parameters import WHERE, Parameters
 from edgeinfer.model.preprocess.geometry import Geometry
-from edgeinfer.model.result import Detections
+from edgeinfer.model.result import Box, Detections
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["RawHead"]
 
 
 class RawHead:
-    """``boxes`` (N, 4 or more: keypoints that follow are passed over) and ``scores`` (N, classes), N anchors."""
+    """``boxes`` (N, 4 or more: keypoints may follow, two values each) and ``scores`` (N, classes), N anchors."""
 
     def __init__(self, chosen: Parameters, outputs: Sequence[TensorSpec], labels: Sequence[str],
                  inputs: Sequence[TensorSpec], threshold: float) -> None:
@@ -37,7 +38,17 @@ class RawHead:
         self._head = self._class_head(chosen, outputs[self._scores], threshold)
         self._shift = self._head.first + chosen.label_offset
         names = self._names(chosen, outputs[self._scores], labels)
-        self._rows = BoxRows(names, chosen.max_detections, Nms(chosen.candidates, chosen.iou, chosen.class_aware))
+        nms = Nms(chosen.candidates, chosen.iou, chosen.class_aware)
+        self._rows = BoxRows(names, chosen.max_detections, nms, row=lambda: Box(keypoints=[]))
+        self._points = self._make_points(chosen, outputs[self._boxes])
+
+    def _make_points(self, chosen: Parameters, spec: TensorSpec) -> Points | None:
+        columns = 4 + 2 * chosen.keypoints
+        if shape_of(spec)[1] < columns:
+            wanted = f"{columns} columns, a box and {chosen.keypoints} keypoints"
+            raise ManifestError(f"{WHERE}.keypoints", wanted, describe([spec]))
+        named = names_of(f"{WHERE}.keypoint_names", chosen.keypoint_names, chosen.keypoints, BLAZEFACE)
+        return Points(named, chosen.max_detections) if chosen.keypoints else None
 
     def _find_outputs(self, chosen: Parameters, outputs: Sequence[TensorSpec]) -> None:
         """Two outputs with a row for each anchor. Boxes: the one of 4 columns or more, or of exactly 4 when both have."""
@@ -68,7 +79,8 @@ class RawHead:
 
     @property
     def nbytes(self) -> int:
-        return self._anchors.nbytes + self._head.nbytes + self._rows.nbytes
+        points = self._points.nbytes if self._points else 0
+        return self._anchors.nbytes + self._head.nbytes + self._rows.nbytes + points
 
     def decode(self, outputs: Sequence[Array], geometry: Geometry) -> Detections:
         """The same result each time."""
@@ -77,8 +89,21 @@ class RawHead:
             rows, classes, scores = self._head.find(outputs[self._scores].reshape(count, -1))
             if not len(rows):
                 return self._rows.none()
-            encoded = self._values.many(outputs[self._boxes].reshape(count, -1)[rows, :4])
-            return self._rows.fill(self._corners(encoded, self._anchors[rows]), scores, classes + self._shift, geometry)
+            table = outputs[self._boxes].reshape(count, -1)
+            corners = self._corners(self._values.many(table[rows, :4]), self._anchors[rows])
+            result = self._rows.fill(corners, scores, classes + self._shift, geometry)
+            if self._points is not None and result.count:
+                self._put_points(self._points, table, rows[self._rows.kept], geometry)
+            return result
+
+    def _put_points(self, points: Points, table: Array, rows: Array, geometry: Geometry) -> None:
+        """Each point is relative to its anchor, as the box's centre is (MediaPipe's tensors_to_detections_calculator.cc)."""
+        anchors = self._anchors[rows][:, np.newaxis]
+        values = self._values.many(table[rows, 4 : 4 + 2 * points.count]).reshape(len(rows), -1, 2)
+        offsets = values[:, :, self._order[:2]] / self._factors[:2]  # y, x
+        places = anchors[:, :, :2] + offsets * anchors[:, :, 2:]
+        for place, row in enumerate(self._rows.result.rows[: len(rows)]):
+            points.put(place, row, places[place, :, ::-1], None, geometry)
 
     def _corners(self, encoded: Array, anchors: Array) -> Array:
         """(n, 4) float64: left, top, right, bottom in fractions of the input.

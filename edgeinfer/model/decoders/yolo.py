@@ -59,6 +59,7 @@ class Yolo:
     def __init__(self, parameters: Mapping[str, Any], outputs: Sequence[TensorSpec], labels: Sequence[str],
                  inputs: Sequence[TensorSpec], threshold: float | None = None) -> None:
         chosen = read(WHERE, parameters, Parameters)
+        self.own_threshold = chosen.threshold
         self._threshold = stricter(chosen.threshold, threshold)
         names = {"boxes": chosen.boxes, "objectness": chosen.objectness, "scores": chosen.scores}
         layout = yolo_layout(Roles(WHERE, names, outputs), chosen.variant != "v8", labels)

@@ -1,7 +1,7 @@
 """From a frame or a window to the model's input tensor: one arithmetic for calibration and for the device.
 
     pixels   uint8 to uint8 in exact arithmetic (``plan``), then a table of 256 entries a channel (``table``, ``lut``)
-    windows  normalised in float32, quantised in float64 (``window``)
+    windows  features in float64 where the spec has them (``features``), normalised in float32, quantised in float64 (``window``)
 
 Both quantise the very float32 values that calibration sees, with the operations of ``TensorSpec.quantize``.
 """
@@ -28,7 +28,8 @@ class Preprocess(Protocol):
     def run(self, frame: Frame, out: Array) -> None:
         """Write every element of the input tensor ``out`` (C-contiguous, of the tensor's shape and dtype) from ``frame``.
 
-        Called by the inference thread for each frame; keeps neither argument. Raises SourceError when a frame of a format
+        Called by the inference thread for each frame; keeps neither argument, but what overlapping windows have in common
+        (``Frame.position``) may be computed once. Raises SourceError when a frame of a format
         that was not seen before does not fit what this was built for.
         """
         ...

@@ -1,6 +1,8 @@
 """Proof that a device preprocesses as the toolkit did: a digest of the tensors that fixed synthetic frames give.
 
-The frames come from whole numbers alone, so that they are the same bytes on every platform and with every numpy.
+The frames come from whole numbers alone, so that they are the same bytes on every platform and with every numpy. Features are
+not: a Fourier transform rounds in the 16th digit, one way here and another there. Float tensors of features are counted in
+4096ths of their greatest value, 10**9 times as coarse as that; quantised ones are coarse already.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.preprocess import build
-from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec
+from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec, WindowSpec
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["fingerprint", "synthetic_frame"]
@@ -25,17 +27,22 @@ def fingerprint(spec: PreprocessSpec, tensor: TensorSpec) -> str:
     """
     digest = hashlib.sha256(_serialise(spec))
     out = np.empty(tensor.shape, tensor.dtype)
+    coarse = isinstance(spec, WindowSpec) and spec.features is not None and out.dtype.kind == "f"
     for seed, source in enumerate(_formats(spec)):
         frame = Frame(source)
-        frame.view[...] = synthetic_frame(seed, source)
+        frame.view[...] = synthetic_frame(seed, source, spec)
         build(spec, tensor, source).run(frame, out)
-        digest.update(out.tobytes())
+        digest.update((_coarse(out) if coarse else out).tobytes())
     return digest.hexdigest()
 
 
-def synthetic_frame(seed: int, format: FrameFormat | WindowFormat) -> Array:
-    """A frame of the format's shape and dtype: slopes, blocks and noise. Windows hold samples of many magnitudes."""
-    return _picture(seed, format) if isinstance(format, FrameFormat) else _window(seed, format)
+def synthetic_frame(seed: int, format: FrameFormat | WindowFormat, spec: PreprocessSpec | None = None) -> Array:
+    """A frame of the format's shape and dtype: slopes, blocks and noise. Windows hold samples of many magnitudes, of which
+    those for a ``spec`` with features are within -0.5 and 0.5, as sound is."""
+    if isinstance(format, FrameFormat):
+        return _picture(seed, format)
+    window = _window(seed, format)
+    return np.ldexp(window, -11) if isinstance(spec, WindowSpec) and spec.features is not None else window
 
 
 def _formats(spec: PreprocessSpec) -> list[FrameFormat | WindowFormat]:
@@ -76,8 +83,20 @@ def _noise(seed: int, count: int) -> Array:
     return x.astype("<u4")
 
 
+def _coarse(values: Array) -> Array:
+    """little-endian int32: in steps of a power of two, so that what is a power of two is not at the edge of a step."""
+    greatest = float(np.abs(values).max(initial=0.0))
+    steps: Array = np.rint(np.ldexp(values.astype(np.float64), 12 - int(np.frexp(greatest * (1 + 2.0**-10))[1])))
+    return steps.astype("<i4")
+
+
 def _serialise(spec: PreprocessSpec) -> bytes:
-    fields = msgspec.structs.fields(type(spec))
-    stated = {field.name: getattr(spec, field.name) for field in fields}
-    changed = {field.name: stated[field.name] for field in fields if field.required or stated[field.name] != field.default}
-    return msgspec.json.encode([type(spec).__struct_config__.tag, changed], order="sorted")
+    return msgspec.json.encode(_stated(spec), order="sorted")
+
+
+def _stated(struct: msgspec.Struct) -> list[object]:
+    fields = msgspec.structs.fields(type(struct))
+    stated = {field.name: getattr(struct, field.name) for field in fields}
+    changed = {field.name: _stated(stated[field.name]) if isinstance(stated[field.name], msgspec.Struct) else stated[field.name]
+               for field in fields if field.required or stated[field.name] != field.default}
+    return [type(struct).__struct_config__.tag, changed]

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from edgeinfer.model.preprocess.featurespec import FeatureSpec
+
 __all__ = ["ImageSpec", "PreprocessSpec", "WindowSpec"]
 
 
@@ -35,6 +37,9 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, tag="window", tag_fi
 
     normalize "standardize": (x - mean) / std; "minmax": (x - minimum) / (maximum - minimum) to 0..1; both per channel or
     with one entry for all. "none" leaves the sensor's units. ``rate`` 0 means that the model does not care.
+
+    With ``features`` these are computed from the samples first, and x is a feature: a row for each frame, in which each
+    channel's values stand together.
     """
 
     length: int
@@ -46,6 +51,17 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, tag="window", tag_fi
     std: tuple[float, ...] = (1.0,)
     minimum: tuple[float, ...] = (0.0,)
     maximum: tuple[float, ...] = (1.0,)
+    features: FeatureSpec | None = None
+
+    @property
+    def rows(self) -> int:
+        """Of what the model takes: samples, or frames of samples."""
+        return self.length if self.features is None else self.features.rows(self.length)
+
+    @property
+    def columns(self) -> int:
+        """Of what the model takes: channels, or all their features."""
+        return self.channels if self.features is None else self.channels * self.features.width
 
 
 PreprocessSpec = ImageSpec | WindowSpec

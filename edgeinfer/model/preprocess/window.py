@@ -1,4 +1,4 @@
-"""Windows of sensor samples to the input tensor.
+"""Windows of sensor samples, or their features, to the input tensor.
 
 value = (x - a) / b in float32, where (a, b) is (mean, std) or (minimum, maximum - minimum); then, for a quantised tensor,
 round(value / scale) + zero_point in float64, half to even and saturated: the operations of ``TensorSpec.quantize``, so that
@@ -14,6 +14,8 @@ import numpy as np
 from edgeinfer.errors import Fault, SourceError
 from edgeinfer.model.frame import Frame, WindowFormat
 from edgeinfer.model.preprocess import checks
+from edgeinfer.model.preprocess.featurefaults import feature_faults
+from edgeinfer.model.preprocess.features import features_of
 from edgeinfer.model.preprocess.geometry import Geometry
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.tensor import Array, Quantization, TensorSpec
@@ -25,7 +27,7 @@ class Window:
     """A Preprocess (see the protocol).
 
     Elements are in the order (length, channels), whatever the tensor's sides; but a tensor of shape (1, channels, length),
-    give or take sides of 1, is written transposed.
+    give or take sides of 1, is written transposed. Features: (rows, columns).
     """
 
     def __init__(self, spec: WindowSpec, tensor: TensorSpec, format: WindowFormat) -> None:
@@ -34,18 +36,21 @@ class Window:
             raise SourceError("source", f"windows of ({spec.length}, {spec.channels}) samples",
                               f"({format.length}, {format.channels})", "let the sensor deliver the channels the model takes")
         self._tensor_shape = tensor.shape
-        sides = (spec.channels, spec.length)
+        self._features = features_of(spec) if spec.features is not None else None
+        sides = (spec.columns, spec.rows)
         self._transposed = len(set(sides)) == 2 and tuple(side for side in tensor.shape if side != 1) == sides
         self._shape = sides if self._transposed else sides[::-1]
         self._normal = Normal(*self._constants(spec)) if spec.normalize != "none" else None
         self._quantiser = Quantiser(tensor, tensor.quantization, self._shape) if tensor.quantization is not None else None
         self._reals = np.empty(self._shape, np.float32) if self._normal and self._quantiser else None
         self.geometry = Geometry()
-        parts = (self._normal, self._quantiser, self._reals)
+        parts = (self._features, self._normal, self._quantiser, self._reals)
         self.nbytes = sum(part.nbytes for part in parts if part is not None)
 
     def run(self, frame: Frame, out: Array) -> None:
-        samples = frame.view.T if self._transposed else frame.view
+        samples = self._features.of(frame) if self._features is not None else frame.view
+        if self._transposed:
+            samples = samples.T
         cells = out.reshape(self._shape)
         if self._quantiser is None:
             self._write_reals(samples, cells)
@@ -57,7 +62,12 @@ class Window:
 
     def reals(self, frame: Frame) -> Array:
         cells = np.empty(self._shape, np.float32)
-        self._write_reals(frame.view.T if self._transposed else frame.view, cells)
+        samples = frame.view
+        if self._features is not None:
+            self._features.forget()
+            samples = self._features.of(frame)
+            self._features.forget()
+        self._write_reals(samples.T if self._transposed else samples, cells)
         return cells.reshape(self._tensor_shape)
 
     def _write_reals(self, samples: Array, cells: Array) -> None:
@@ -130,22 +140,26 @@ def _faults(spec: WindowSpec, tensor: TensorSpec) -> list[Fault]:
     if min(spec.length, spec.channels, spec.hop) < 1:
         faults.append(Fault("preprocess", "a length, channels and a hop of at least 1",
                             f"{spec.length}, {spec.channels} and {spec.hop}"))
-    if min(tensor.shape, default=1) < 1 or math.prod(tensor.shape) != spec.length * spec.channels:
-        faults.append(Fault(f"input '{tensor.name}': shape", f"{spec.length * spec.channels} elements, such as "
-                            f"(1, {spec.length}, {spec.channels})", str(tensor.shape),
+    if spec.features is not None:
+        unusable = list(feature_faults(spec.features, spec.length, spec.rate))
+        if unusable:
+            return [*faults, *unusable]
+    if min(tensor.shape, default=1) < 1 or math.prod(tensor.shape) != spec.rows * spec.columns:
+        faults.append(Fault(f"input '{tensor.name}': shape", f"{spec.rows * spec.columns} elements, such as "
+                            f"(1, {spec.rows}, {spec.columns})", str(tensor.shape),
                             "see its shape: edgeinfer inspect MODEL"))
     if spec.normalize == "standardize":
-        faults += checks.entries("preprocess.mean", spec.mean, spec.channels)
-        faults += checks.entries("preprocess.std", spec.std, spec.channels, divisor=True)
+        faults += checks.entries("preprocess.mean", spec.mean, spec.columns)
+        faults += checks.entries("preprocess.std", spec.std, spec.columns, divisor=True)
     elif spec.normalize == "minmax":
         faults += _span_faults(spec)
     return faults
 
 
 def _span_faults(spec: WindowSpec) -> list[Fault]:
-    faults = checks.entries("preprocess.minimum", spec.minimum, spec.channels)
-    faults += checks.entries("preprocess.maximum", spec.maximum, spec.channels)
+    faults = checks.entries("preprocess.minimum", spec.minimum, spec.columns)
+    faults += checks.entries("preprocess.maximum", spec.maximum, spec.columns)
     if not faults:
         span = tuple(float(value) for value in np.asarray(spec.maximum) - np.asarray(spec.minimum))
-        faults = checks.entries("preprocess.maximum - preprocess.minimum", span, spec.channels, divisor=True)
+        faults = checks.entries("preprocess.maximum - preprocess.minimum", span, spec.columns, divisor=True)
     return faults

@@ -1,7 +1,8 @@
 """Cases as data: tests/cases/decoders/<decoder>/<case>/case.json.
 
 An output is {"name", "values" (real, nested), "range" (the reals that its 8 bits span)}; "stored" values of one dtype
-are made from it, so that one case serves float32, uint8 and int8. "turned" names outputs that also come transposed.
+are made from it, so that one case serves float32, uint8 and int8; one with a "dtype" of its own is always of that.
+"turned" names outputs that also come with their first side last.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ def load(decoder: str, name: str, dtype: DType, turned: bool = False) -> Case:
 
 def _made(one: dict[str, Any], dtype: DType, turned: bool) -> tuple[TensorSpec, Array]:
     values = np.array(one["values"], np.float64) if "values" in one else np.zeros(one["shape"])
-    values = (values.T if turned else values)[np.newaxis] if values.ndim else values.reshape(1)
-    if dtype == "float32" or "range" not in one:
+    values = (np.moveaxis(values, 0, -1) if turned else values)[np.newaxis] if values.ndim else values.reshape(1)
+    if "dtype" in one:
+        spec = tensor(one["name"], values.shape, one["dtype"])
+    elif dtype == "float32" or "range" not in one:
         spec = tensor(one["name"], values.shape, "float32")
     else:
         low, high = one["range"]

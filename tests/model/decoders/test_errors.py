@@ -17,6 +17,7 @@ PICTURE = [tensor("picture", (1, 64, 64, 3), "uint8")]
 V8 = [tensor("output0", (1, 6, 84))]
 LISTS = [tensor("x", (1, 10, 4)), tensor("y", (1, 10)), tensor("z", (1, 10)), tensor("n", (1,))]
 SSD = {"recipe": "ssd", "strides": [32, 64]}
+MAPS = [tensor("m", (1, 7, 2, 2)), tensor("n", (1, 32, 32, 3))]
 RAW = [tensor("b", (1, 18, 4)), tensor("s", (1, 18, 3))]
 
 # decoder, parameters, outputs, labels, inputs, the message
@@ -76,6 +77,44 @@ FAULTS: list[tuple[str, dict[str, Any], list[TensorSpec], list[str], list[Tensor
      r"labels: expected 3 labels, one for each class of 's' \(1, 18, 3\) float32"),
     ("ssd", {"anchors": SSD, "background": 0, "scores": "t"}, [RAW[0], tensor("t", (1, 18, 1))], [], PICTURE,
      r"expected more than 1"),
+    ("ssd", {"anchors": SSD, "keypoints": 6}, RAW, [], PICTURE,
+     r"decoder ssd.keypoints: expected 16 columns, a box and 6 keypoints, got 'b' \(1, 18, 4\)"),
+    ("ssd", {"keypoints": 6}, LISTS, [], PICTURE, r"decoder ssd: expected keypoints with anchors only, got 6 without"),
+    ("grid", {"encoding": "v5"}, MAPS, [], PICTURE, r"expected anchors for each of the 3 strides, as many for each, got \[\]"),
+    ("grid", {"encoding": "dfl", "anchors": [[[1, 2]]]}, MAPS, [], PICTURE, r"expected anchors with encoding: v3 or v5 only"),
+    ("grid", {"encoding": "x", "strides": [8]}, MAPS, [], PICTURE,
+     r"decoder grid.boxes: expected one output of 4 by 8 x 8 cells \(stride 8\), or one of 64 candidates, got 'm' .* 'n'"),
+    ("grid", {"encoding": "x", "strides": [32], "outputs": ["q"]}, MAPS, [], PICTURE,
+     r"decoder grid.outputs: expected the name of an output, got 'q'\n  hint: the outputs are 'm'"),
+    ("grid", {"encoding": "x", "strides": [32]}, MAPS[:1], ["a"], PICTURE, r"labels: expected 2 labels, .* got 1 label"),
+    ("grid", {"encoding": "x", "strides": [32]}, MAPS, [], [], r"expected a picture as the first input"),
+    ("end_to_end", {"columns": ["left", "top", "score"]}, V8, [], PICTURE, r"expected columns with left, top, right, bottom"),
+    ("end_to_end", {}, FOUR, [], PICTURE, r"decoder end_to_end.output: expected one output of rows of 6 columns .* got 's' \(1, 4\)"),
+    ("end_to_end", {"output": "s"}, [*V8, *FOUR], [], PICTURE, r"got 's' \(1, 4\) float32\n  hint: there are: 'output0'"),
+    ("end_to_end", {"label_offset": 2}, V8, ["a", "b"], PICTURE, r"decoder end_to_end.label_offset: expected less than the 2"),
+    ("detr", {}, RAW[1:], [], PICTURE, r"decoder detr.boxes: expected one output of boxes by query, .* got 's' \(1, 18, 3\)"),
+    ("detr", {"activation": "softmax"}, [RAW[0], tensor("t", (1, 18, 1))], [], PICTURE, r"expected more than 1 class, got 't'"),
+    ("detr", {}, RAW, ["a"], PICTURE, r"labels: expected 3 labels, one for each class of 's'"),
+    ("instances", {}, V8, [], PICTURE, r"decoder instances.prototypes: expected one output of prototypes, .* got 'output0'"),
+    ("instances", {}, [*V8, tensor("p", (1, 32, 16, 16))], [], PICTURE,
+     r"expected an output of 4 \+ classes \+ 32 coefficients by candidates, got 'output0' \(1, 6, 84\)"),
+    ("instances", {"scores": "s"}, [tensor("b", (1, 4, 20)), tensor("s", (1, 2, 20)), tensor("c", (1, 5, 20)),
+                                    tensor("p", (1, 3, 16, 16))], [], PICTURE, r"expected 3 coefficients, one for each prototype"),
+    ("segment", {}, FOUR, [], PICTURE, r"decoder segment.output: expected one output of a map, .* got 's' \(1, 4\) float32"),
+    ("segment", {"background": 5}, MAPS[1:], [], PICTURE, r"decoder segment.background: expected a class from 0 to 2, got 5"),
+    ("segment", {}, MAPS[1:], ["a"], PICTURE, r"labels: expected 3 labels, one for each class of 'n' \(1, 32, 32, 3\)"),
+    ("pose", {"variant": "movenet"}, FOUR, [], PICTURE, r"expected one output of keypoints, \(1, 1, K, 3\), .* got 's' \(1, 4\)"),
+    ("pose", {"variant": "heatmap"}, FOUR, [], PICTURE, r"decoder pose.heatmaps: expected one output of K maps, .* got 's'"),
+    ("pose", {"variant": "yolo"}, [tensor("o", (1, 9, 84))], [], PICTURE,
+     r"expected a box, one score and 3 values for each keypoint .* got 'o' .*\n  hint: .*point_values: 2"),
+    ("pose", {"variant": "movenet", "names": ["a"]}, [tensor("o", (1, 1, 17, 3))], [], PICTURE,
+     r"decoder pose.names: expected 17 different names, one for each point, got 1"),
+    ("pose", {"variant": "movenet"}, [tensor("o", (1, 1, 17, 3))], ["a", "b"], PICTURE, r"labels: expected one label at most"),
+    ("landmarks", {"values": 3}, FOUR, [], PICTURE, r"decoder landmarks.landmarks: expected one output of points of 3 values each"),
+    ("landmarks", {"points": [2]}, FOUR, [], PICTURE, r"decoder landmarks.points: expected points from 0 to 1, got 2"),
+    ("landmarks", {"presence": "p"}, [tensor("o", (1, 10)), TWO[0]], [], PICTURE, r"presence: expected an output of one number"),
+    ("embed", {}, TWO, [], PICTURE, r"decoder embed.output: expected one output of a vector, got several that fit: 'p'"),
+    ("embed", {"enrolled": "../x"}, FOUR, [], PICTURE, r"decoder embed.enrolled: "),
     ("anomaly", {}, FOUR, [], FOUR, r"decoder anomaly.threshold: expected a value \(this key is required\)"),
     ("anomaly", {"threshold": 1}, FOUR, [], [], r"expected an input to compare the reconstruction with, got no tensors"),
     ("anomaly", {"threshold": 1}, FOUR, [], PICTURE,
@@ -111,7 +150,10 @@ def test_every_fault_is_listed() -> None:
 
 @pytest.mark.parametrize("threshold", [0.2, 1.5, float("nan")])
 @pytest.mark.parametrize(("name", "parameters", "outputs"), [("classify", {"threshold": 0.5}, FOUR),
-                         ("yolo", {"variant": "v8", "threshold": 0.5}, V8), ("ssd", {"scores": "y"}, LISTS)])
+                         ("yolo", {"variant": "v8", "threshold": 0.5}, V8), ("ssd", {"scores": "y"}, LISTS),
+                         ("end_to_end", {"threshold": 0.5}, V8), ("detr", {}, RAW), ("embed", {}, FOUR),
+                         ("grid", {"encoding": "x", "strides": [32], "threshold": 0.5}, MAPS[:1]),
+                         ("pose", {"variant": "movenet", "threshold": 0.5}, [tensor("o", (1, 1, 17, 3))])])
 def test_a_threshold_may_only_be_stricter(name: str, parameters: dict[str, Any], outputs: list[TensorSpec],
                                           threshold: float) -> None:
     """Below the bundle's own, above 1 or not a number is a ConfigError; equal or higher is taken."""
@@ -129,8 +171,8 @@ def test_an_anomaly_threshold_has_no_upper_end() -> None:
     kind({"threshold": 10}, FOUR, [], FOUR, 1e6)
 
 
-@pytest.mark.parametrize("name", ["regress", "raw"])
-def test_without_a_score_there_is_no_threshold(name: str) -> None:
+@pytest.mark.parametrize(("name", "outputs"), [("regress", FOUR), ("raw", FOUR), ("landmarks", FOUR), ("segment", MAPS[1:])])
+def test_without_a_score_there_is_no_threshold(name: str, outputs: list[TensorSpec]) -> None:
     """A threshold for a task that has none is a mistake in the configuration."""
     with pytest.raises(ConfigError, match="threshold: expected none"):
-        DECODERS.load(name, "test")({}, FOUR, [], [], 0.5)
+        DECODERS.load(name, "test")({}, outputs, [], PICTURE, 0.5)

@@ -14,7 +14,9 @@ import pytest
 
 from edgeinfer.errors import ManifestError
 from edgeinfer.model.decoders import DECODERS
+from edgeinfer.model.modelfile import describe
 from edgeinfer.model.preprocess.geometry import Geometry
+from edgeinfer.model.proposal import propose
 from edgeinfer.model.tensor import Array
 from tests import litert
 from tests.conftest import ROOT
@@ -104,3 +106,57 @@ def test_mobilenet_sees_the_cat(zoo: Path) -> None:
     best = [(row.label, row.score) for row in result.rows]
     assert [name for name, _ in best] == ["Egyptian cat", "tabby", "tiger cat"]
     assert [score for _, score in best] == pytest.approx([0.82, 0.11, 0.04], abs=0.02)
+
+
+def _lite(path: Path, picture: Array) -> tuple[list[Any], list[Array]]:
+    """The outputs of a .tflite, with their specifications; ``picture`` without its batch."""
+    model = litert.interpreter().Interpreter(str(path))
+    model.allocate_tensors()
+    given = model.get_input_details()[0]
+    model.set_tensor(given["index"], picture[np.newaxis].astype(given["dtype"]))
+    model.invoke()
+    return list(describe(path).outputs), [model.get_tensor(one["index"]) for one in model.get_output_details()]
+
+
+@pytest.mark.zoo
+def test_movenet_finds_the_squatting_person(zoo: Path) -> None:
+    """MoveNet Lightning, INT8: one person, mean score 0.54, the nose at y 0.33 and x 0.58."""
+    outputs, stored = _lite(zoo / "pose" / "movenet_single_pose_lightning_ptq.tflite",
+                            _picture(zoo / "pose" / "squat.bmp", 192)[:, :, ::-1])
+    result = DECODERS.load("pose", "test")({"variant": "movenet"}, outputs, [], []).decode(stored, [], Geometry())
+    assert result.state() == "person:1"
+    assert result.rows[0].score == pytest.approx(0.54, abs=0.02)
+    nose = next(point for point in result.rows[0].keypoints if point.name == "nose")
+    assert (nose.x, nose.y) == pytest.approx((0.58, 0.33), abs=0.02)
+
+
+@pytest.mark.zoo
+def test_selfie_segmentation_covers_the_person(zoo: Path) -> None:
+    """58 % of the picture is the person at 0.5, in one large region."""
+    outputs, stored = _lite(zoo / "segment" / "selfie_segmentation.tflite",
+                            _picture(zoo / "segment" / "grace_hopper.bmp", 256)[:, :, ::-1] / 255)
+    result = DECODERS.load("segment", "test")({"mask": 64}, outputs, ["person"], []).decode(stored, [], Geometry())
+    assert result.state() == "person"
+    assert result.rows[0].area == pytest.approx(0.58, abs=0.01)
+    assert result.regions[0].area > 0.5
+    assert sum(result.rows[0].mask.counts[1::2]) / 64**2 == pytest.approx(result.rows[0].area, abs=0.01)
+
+
+@pytest.mark.zoo
+def test_fastestdet_finds_the_crowd(zoo: Path) -> None:
+    """The built-in grid decoder, with what is proposed for the file: some twenty cells over 0.65, all a person; four people."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = describe(zoo / "detect" / "FastestDet.onnx")
+    session = onnxruntime.InferenceSession(zoo / "detect" / "FastestDet.onnx", providers=["CPUExecutionProvider"])
+    given = (_picture(zoo / "detect" / "3.jpg", 352).astype(np.float32) / 255).transpose(2, 0, 1)[np.newaxis]
+    stored = session.run(None, {"input.1": given})
+    labels = (zoo / "detect" / "coco.names").read_text().split("\n")[:80]
+    best = propose(file.inputs, file.outputs, len(labels))[0]
+    assert (best.decoder, best.parameters["encoding"]) == ("grid", "fastestdet")
+    here = Geometry(input_height=352, input_width=352)
+    cells, people = (DECODERS.load("grid", "test")({**best.parameters, "iou": iou}, file.outputs, labels, file.inputs).decode(
+        stored, [], here) for iou in (1.0, 0.45))
+    assert 10 <= cells.count <= 30
+    assert cells.state() == f"person:{cells.count}"
+    assert people.state() == "person:4"
+    assert [row.left for row in people.rows[:4]] == pytest.approx([0.08, 0.58, 0.32, 0.46], abs=0.02)

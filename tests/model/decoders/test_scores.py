@@ -81,3 +81,15 @@ def test_the_softmax_of_few_rows_is_the_softmax_of_all(seed: int, threshold: flo
             expected.append((index, best, shares[best]))
     assert list(zip(rows, classes, strict=True)) == [one[:2] for one in expected]
     assert all(math.isclose(score, one[2], rel_tol=1e-9) for score, one in zip(scores, expected, strict=True))
+
+
+@given(seed=st.integers(0, 10**6), columns=st.sampled_from([7, 8, 12]), hits=st.sampled_from([0, 1, 30, 190, 260, 600]))
+def test_few_or_many_survivors_are_the_same_rows(seed: int, columns: int, hits: int) -> None:
+    """For any number of hits, several in a row among them, what is before the classes never counts."""
+    rng = np.random.default_rng(seed)
+    head = np.zeros((300, columns), np.int8)
+    head[:, :4] = 100
+    head.reshape(-1)[rng.integers(0, head.size, hits)] = 50
+    kind = ClassHead(Scores(tensor("s", head.shape, "int8", 1 / 64), "test", 0.5), 300, columns, 4, False)
+    for _ in range(2):
+        assert kind.survivors(head).tolist() == np.flatnonzero((head[:, 4:] >= 32).any(axis=1)).tolist()

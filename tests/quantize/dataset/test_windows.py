@@ -10,6 +10,8 @@ import pytest
 from edgeinfer.errors import DataError
 from edgeinfer.model.preprocess.spec import WindowSpec
 from quantize.dataset import ClassLabel, open_dataset
+from quantize.dataset.tensors import tensors
+from tests.features import computed, spec_of, tensor_of, window
 from tests.quantize.dataset import files
 
 SPEC = WindowSpec(length=4, channels=2, hop=2)
@@ -131,3 +133,13 @@ def test_a_damaged_record_leaves_out_its_windows(tmp_path: Path) -> None:
     dataset = open_dataset(path, SPEC)
     assert len(list(dataset)) == 3
     assert list(dataset.unreadable) == ["a.log#3", "a.log#4"]
+
+
+def test_sound_is_calibrated_with_the_features_of_the_device(tmp_path: Path) -> None:
+    """A wav's windows become the features that the manifest states, by the code of the device."""
+    spec = spec_of("mfcc_ortho")
+    files.wav(tmp_path / "sound.wav", window("mfcc_ortho"), coding="f32")
+    dataset = open_dataset(tmp_path / "sound.wav", spec)
+    found = [feeds["x"].reshape(spec.rows, spec.columns) for _, feeds in tensors(dataset, spec, (tensor_of(spec),))]
+    assert len(found) == 1
+    assert (found[0] == computed(spec, window("mfcc_ortho"))).all()

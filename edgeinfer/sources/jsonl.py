@@ -1,0 +1,116 @@
+"""Rows or texts from a file of JSON lines: an object, or a text, in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, ClassVar, Literal
+
+import msgspec
+
+from edgeinfer.errors import SourceError
+from edgeinfer.sources import Row
+from edgeinfer.sources.pacing import Pace
+
+__all__ = ["Jsonl"]
+
+_MAX_LINE = 64 * 1024  # bytes
+
+
+class JsonlOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: str
+    interval_s: float = 0.0  # seconds from one row to the next; 0: as fast as the reader, and none is lost
+    loop: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("expected path to name a file of JSON lines, got an empty one")
+        if not 0 <= self.interval_s <= 86400:
+            raise ValueError(f"expected interval_s from 0 to 86400, got {self.interval_s}")
+
+
+class Jsonl:
+    """Streams a file of any length in bounded memory.
+
+    A line that is no JSON object or text, or that the model's columns cannot use, is a SourceError that names it; the next read,
+    or the next ``open``, goes on behind it.
+    """
+
+    Options = JsonlOptions
+    yields: ClassVar[Literal["rows"]] = "rows"
+
+    def __init__(self, options: JsonlOptions) -> None:
+        self.live = options.interval_s > 0
+        self._options = options
+        self._pace = Pace()
+        self._file: IO[bytes] | None = None
+        self._line = 0
+        self._bad = 0
+        self._delivered = 0
+
+    def open(self) -> None:
+        """Raises SourceError when there is no such file."""
+        self.close()
+        self._begin()
+        while self._line < self._bad and self._next():
+            pass
+        self._bad = 0
+        self._pace.start()
+
+    def _begin(self) -> None:
+        path = self._options.path
+        try:
+            self._file = Path(path).open("rb")  # noqa: SIM115  see close
+        except OSError as error:
+            raise SourceError(path, "a file of JSON lines", error.strerror or str(error), f"ls -l '{path}'") from error
+        self._line = self._delivered = 0
+
+    def read(self) -> Row | None:
+        """The next row, at its time; None at the end, or when interrupted. Raises SourceError."""
+        if not self._pace.wait(self._options.interval_s):
+            return None
+        text = self._next()
+        if not text and self._options.loop and self._delivered:  # a file without a row would never end
+            self.close()
+            self._begin()
+            text = self._next()
+        if not text:
+            return None
+        try:
+            row = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.refuse(f"expected JSON: {error}")
+        if not isinstance(row, dict | str):
+            self.refuse(f"expected an object or a text, got {str(row)[:80]}")
+        self._delivered += 1
+        return row
+
+    def refuse(self, reason: str) -> None:
+        """Raises SourceError about the line that was read last."""
+        self._bad = self._line
+        expected, _, got = reason.partition(", got ")
+        raise SourceError(f"{self._options.path}: line {self._line}", expected.removeprefix("expected "), got or "another",
+                          f"sed -n {self._line}p '{self._options.path}'")
+
+    def _next(self) -> bytes:
+        """The next line that is not blank; empty at the end."""
+        assert self._file is not None
+        try:
+            while text := self._file.readline(_MAX_LINE):
+                self._line += 1
+                if len(text) == _MAX_LINE:
+                    self.refuse(f"expected less than {_MAX_LINE} bytes, got more")
+                if self._line == 1:
+                    text = text.removeprefix(b"\xef\xbb\xbf")
+                if text.strip():
+                    return text
+        except OSError as error:
+            raise SourceError(self._options.path, "a file that can be read", error.strerror or str(error)) from error
+        return b""
+
+    def interrupt(self) -> None:
+        self._pace.interrupt()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

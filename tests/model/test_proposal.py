@@ -1,0 +1,99 @@
+"""Which decoder is proposed for the outputs that people's models have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeinfer.model.decoders import DECODERS
+from edgeinfer.model.proposal import propose
+from edgeinfer.model.tensor import TensorSpec
+from tests.model.decoders.cases import tensor
+
+P640 = [tensor("images", (1, 3, 640, 640))]
+P320 = [tensor("x", (1, 320, 320, 3), "uint8")]
+LOGITS = (0.1, 0)
+LISTS = [tensor("TFLite_Detection_PostProcess", (1, 10, 4)), tensor("TFLite_Detection_PostProcess:1", (1, 10)),
+         tensor("TFLite_Detection_PostProcess:2", (1, 10)), tensor("TFLite_Detection_PostProcess:3", (1,))]
+
+
+def _maps(*channels: int, sides: tuple[int, ...] = (80, 40, 20)) -> list[TensorSpec]:
+    return [tensor(f"m{side}_{count}", (1, count, side, side)) for side in sides for count in channels]
+
+
+# inputs, outputs, labels, and what must be proposed first: the decoder and some of its parameters
+USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, Any]]] = {
+    "classes": (P320, [tensor("s", (1, 1000))], 1000, "classify", {}),
+    "logits in 8 bits": (P320, [tensor("s", (1, 10), "int8", *LOGITS)], 10, "classify", {"softmax": True}),
+    "post-processed SSD": (P320, LISTS, 90, "ssd", {}),
+    "BlazeFace": ([tensor("x", (1, 128, 128, 3))], [tensor("r", (1, 896, 16)), tensor("c", (1, 896, 1))], 0, "ssd",
+                  {"keypoints": 6, "anchors": {"recipe": "blazeface", "strides": [8, 16, 16, 16]}}),
+    "v8": (P640, [tensor("o", (1, 84, 8400))], 80, "yolo", {"variant": "v8"}),
+    "v8 without labels": (P640, [tensor("o", (1, 84, 8400))], 0, "yolo", {"variant": "v8"}),
+    "v8 in 8 bits of 0..1": (P640, [tensor("o", (1, 84, 8400), "int8", 1 / 255, -128)], 80, "yolo",
+                             {"variant": "v8", "box_unit": "fraction"}),
+    "v8 split for INT8": (P640, [tensor("boxes", (1, 4, 8400)), tensor("scores", (1, 80, 8400))], 80, "yolo",
+                          {"variant": "v8", "boxes": "boxes", "scores": "scores"}),
+    "v5": (P640, [tensor("o", (1, 25200, 85))], 80, "yolo", {"variant": "v5"}),
+    "YOLOX": (P640, [tensor("o", (1, 8400, 85))], 80, "yolo", {"variant": "x"}),
+    "v10": (P640, [tensor("o", (1, 300, 6))], 80, "end_to_end", {}),
+    "v7 end to end": (P640, [tensor("o", (100, 7))], 80, "end_to_end", {"columns": ["-", "left", "top", "right", "bottom", "class",
+                                                                                   "score"]}),
+    "DETR": (P640, [tensor("l", (1, 100, 92)), tensor("b", (1, 100, 4))], 91, "detr", {"activation": "softmax"}),
+    "RT-DETR": (P640, [tensor("l", (1, 300, 80)), tensor("b", (1, 300, 4))], 80, "detr", {}),
+    "NanoDet-Plus": (P320, [tensor("o", (1, 2125, 112))], 80, "grid", {"encoding": "dfl", "bins": 8, "classes_first": True}),
+    "v8 by maps": (P640, _maps(144), 80, "grid", {"encoding": "dfl", "bins": 16}),
+    "PicoDet by maps": (P640, _maps(80, 32), 80, "grid", {"encoding": "dfl", "bins": 8}),
+    "v5 by maps": (P640, _maps(255), 80, "grid", {"encoding": "v5"}),
+    "FastestDet": ([tensor("i", (1, 3, 352, 352))], [tensor("o", (1, 85, 22, 22))], 80, "grid", {"encoding": "fastestdet"}),
+    "YOLO pose": (P640, [tensor("o", (1, 56, 8400))], 0, "pose", {"variant": "yolo"}),
+    "YOLO segmentation": (P640, [tensor("o", (1, 116, 8400)), tensor("p", (1, 32, 160, 160))], 80, "instances", {}),
+    "MoveNet": ([tensor("x", (1, 192, 192, 3))], [tensor("o", (1, 1, 17, 3))], 0, "pose", {"variant": "movenet"}),
+    "PoseNet": ([tensor("x", (1, 257, 257, 3))], [tensor("h", (1, 9, 9, 17)), tensor("o", (1, 9, 9, 34))], 0, "pose",
+                {"variant": "heatmap", "logits": True}),
+    "an arg-max map": (P320, [tensor("o", (1, 320, 320), "int32")], 21, "segment", {}),
+    "a map of scores": (P320, [tensor("o", (1, 80, 80, 21))], 21, "segment", {}),
+    "a selfie's mask": ([tensor("x", (1, 256, 256, 3))], [tensor("o", (1, 256, 256, 1))], 0, "segment", {}),
+    "a hand's points": (P320, [tensor("o", (1, 63)), tensor("s", (1, 1))], 0, "landmarks", {"values": 3}),
+    "an autoencoder": ([tensor("x", (-1, 640), "int8", 0.1, 0)], [tensor("y", (-1, 640), "int8", 0.1, 0)], 0, "anomaly", {}),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_the_usual_shapes_are_recognised(name: str) -> None:
+    """The first proposal is the right decoder with the right parameters, and says why."""
+    inputs, outputs, labels, decoder, parameters = USUAL[name]
+    found = propose(inputs, outputs, labels)
+    assert found, "something is proposed"
+    assert found[0].decoder == decoder, found
+    assert parameters.items() <= found[0].parameters.items()
+    assert found[0].reason
+    assert [one.fit for one in found] == sorted((one.fit for one in found), reverse=True)
+
+
+def test_an_embedding_is_among_the_proposals() -> None:
+    """A vector of 512 may be classes or an embedding: both are proposed."""
+    assert {"embed", "classify"} <= {one.decoder for one in propose(P320, [tensor("v", (1, 512))])}
+
+
+def test_nothing_is_proposed_while_a_side_is_dynamic() -> None:
+    """Nor for a model without outputs."""
+    assert propose(P320, [tensor("o", (1, -1, 6))]) == []
+    assert propose(P320, []) == []
+
+
+sides = st.lists(st.integers(1, 90), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes=st.lists(sides, min_size=1, max_size=4), labels=st.integers(0, 90), side=st.sampled_from([0, 32, 64]))
+def test_whatever_the_shapes_a_proposal_is_accepted(shapes: list[list[int]], labels: int, side: int) -> None:
+    """For any outputs nothing is raised, and each decoder that is proposed takes them."""
+    outputs = [tensor(f"o{index}", (1, *shape)) for index, shape in enumerate(shapes)]
+    inputs = [tensor("x", (1, side, side, 3))] if side else [tensor("x", (1, 9))]
+    for one in propose(inputs, outputs, labels):
+        names = [f"class {index}" for index in range(labels)] if one.decoder not in ("pose", "landmarks") else []
+        DECODERS.load(one.decoder, "test")(one.parameters, outputs, names, inputs)
