@@ -1,0 +1,146 @@
+"""One input through the model: its rows, a line of JSON each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgeinfer.batch.piece import Piece, Task
+from edgeinfer.errors import EdgeinferError, ModelError, SourceError
+from edgeinfer.model.engine import Engine, Lane
+from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
+from edgeinfer.model.memory import check_room
+from edgeinfer.oneshot import source_for
+from edgeinfer.payload import Encoder
+
+__all__ = ["Reader", "died", "error_row"]
+
+_MOST_RESULT = 1 << 20  # bytes of one row's result
+_PIECE_BYTES = 1 << 18
+_PIECE_S = 1.0
+
+
+class _Payload(msgspec.Struct):
+    result: msgspec.Raw
+    truncated: bool = False
+
+
+class Reader:
+    """Reads inputs and computes, with one engine and memory for the largest picture so far. One thread's.
+
+    ``every``: of a video, a framelog or windows each so many frames is computed, from the first on.
+    """
+
+    def __init__(self, engine: Engine, threshold: float | None, every: int) -> None:
+        manifest = engine.bundle.manifest
+        self._engine, self._threshold, self._every = engine, threshold, every
+        self._model = f"{manifest.name}:{manifest.version}"
+        self._encoder = Encoder("batch", "batch", self._model, manifest.task, "batch", max_bytes=_MOST_RESULT)
+        self._payload = msgspec.json.Decoder(_Payload)
+        self._frame: Frame | None = None
+        self._lane: Lane | None = None
+        self._largest: FrameFormat | WindowFormat | None = None
+
+    def pieces(self, task: Task) -> Iterator[Piece]:
+        """All rows of the input behind ``task.skip``; the last piece is ``done``. What goes wrong is its last row."""
+        rows: list[bytes] = []
+        latencies: list[int] = []
+        made, due, nbytes, failed = task.skip, time.monotonic() + _PIECE_S, 0, False
+        try:
+            for row, latency in self._rows(task):
+                made += 1
+                nbytes += len(row)
+                rows.append(row)
+                latencies.append(latency)
+                if nbytes >= _PIECE_BYTES or time.monotonic() >= due:
+                    yield Piece(task.number, tuple(rows), tuple(latencies))
+                    rows.clear()
+                    latencies.clear()
+                    due, nbytes = time.monotonic() + _PIECE_S, 0
+        except Exception as error:  # noqa: BLE001  whatever a plug-in raises is this input's error, and the others go on
+            rows.append(error_row(task.shown, made * self._every, self._model, error))
+            failed = True
+        yield Piece(task.number, tuple(rows), tuple(latencies), done=True, failed=failed)
+
+    def _rows(self, task: Task) -> Iterator[tuple[bytes, int]]:
+        path = Path(os.fsdecode(task.path))
+        source = source_for(path, self._engine.bundle)
+        frame, lane = self._fitting(source.format(), str(path))
+        self._engine.reset()  # a recurrent model knows nothing of the input before
+        source.open()
+        try:
+            index = 0
+            while source.read_into(frame):
+                number, between = divmod(index, self._every)
+                known = number < task.skip
+                if not between and (not known or self._engine.stateful):
+                    row, latency = self._row(lane, frame, task.shown, index)
+                    if not known:
+                        yield row, latency
+                index += 1
+            if index == 0:
+                raise SourceError(str(path), "at least one frame or a whole window", "none")
+        finally:
+            source.close()
+
+    def _fitting(self, format: FrameFormat | WindowFormat, where: str) -> tuple[Frame, Lane]:
+        """Memory for frames of this format, and a lane: those of the inputs before, where they serve."""
+        if self._frame is None or self._lane is None or not _covers(self._largest, format):
+            self._frame = self._lane = None  # the old memory goes before the new comes
+            check_room(where, "frames", format.nbytes)
+            self._frame, self._lane, self._largest = Frame(format), self._engine.lane(format, self._threshold), format
+        elif self._engine.stateful:  # a lane counts frames up to the next reset
+            self._lane = self._engine.lane(self._largest or format, self._threshold)
+        if isinstance(format, FrameFormat):
+            self._frame.reshape(format)
+        return self._frame, self._lane
+
+    def _row(self, lane: Lane, frame: Frame, shown: str, index: int) -> tuple[bytes, int]:
+        before = _spent(lane)
+        result = lane.infer(frame)
+        latency = _spent(lane) - before
+        payload = self._payload.decode(self._encoder.encode(result, 0, 0, latency, ""))
+        row: dict[str, Any] = {"input": shown, "index": index, "model": self._model, "latency_ms": round(latency / 1e6, 3),
+                               "result": payload.result}
+        if payload.truncated:
+            row["truncated"] = True
+        return msgspec.json.encode(row), latency
+
+
+def _covers(largest: FrameFormat | WindowFormat | None, format: FrameFormat | WindowFormat) -> bool:
+    if isinstance(format, FrameFormat) and isinstance(largest, FrameFormat):
+        same = largest.pixel_format == format.pixel_format
+        return same and largest.height * largest.width >= format.height * format.width
+    return largest == format
+
+
+def _spent(lane: Lane) -> int:
+    return lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
+
+
+def error_row(shown: str, index: int, model: str, error: Exception) -> bytes:
+    """The row of an input that failed."""
+    if isinstance(error, EdgeinferError):
+        fault = error.faults[0]
+        said = {"where": _plain(fault.where), "expected": _plain(fault.expected), "got": _plain(fault.got)}
+        if fault.hint:
+            said["hint"] = _plain(fault.hint)
+    else:
+        said = {"where": shown, "expected": "an answer", "got": _plain(" ".join(str(error).split())[:500] or "an exception")}
+    return msgspec.json.encode({"input": shown, "index": index, "model": model,
+                                "error": {"kind": type(error).__name__, **said}})
+
+
+def died(shown: str, index: int, model: str, how: str) -> bytes:
+    """The row of an input at which the process that computed it died, twice."""
+    error = ModelError(shown, "an answer", f"{how}, twice", "try it alone: edgeinfer infer MODEL INPUT")
+    return error_row(shown, index, model, error)
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

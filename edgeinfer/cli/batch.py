@@ -1,0 +1,119 @@
+"""edgeinfer batch MODEL INPUT… -o FILE."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeinfer.batch import export, listing, progress
+from edgeinfer.batch.hours import Hours
+from edgeinfer.batch.run import Computing, Plan, Run
+from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
+from edgeinfer.errors import DataError, UsageError
+from edgeinfer.model.backends import RuntimeOptions
+from edgeinfer.model.bundle import Bundle
+from edgeinfer.model.preprocess.spec import WindowSpec
+
+
+@click.command("batch")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .jsonl, .csv or .parquet to write.")
+@click.option("--threshold", type=float, help="Stricter than the bundle's.")
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Of a video or windows, each so many frames.")
+@click.option("--recursive", is_flag=True, help="Also the folders within a folder.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many inputs.")
+@click.option("--restart", is_flag=True, help="Begin anew, whatever is there.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes, each with an engine.")
+@click.option("--between", metavar="HH:MM-HH:MM", help="Only at these hours, local time.")
+@click.option("--nice", type=click.IntRange(0, 19), help="Lower priority by so much.")
+@click.option("--dask", metavar="ADDRESS", help="Compute on the Dask cluster behind this scheduler.")
+@click.option("--ship", is_flag=True, help="With --dask: send the files' bytes along, for workers that cannot read them.")
+@model_options
+@runtime_options
+@json_option
+def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float | None, every: int, recursive: bool,
+            limit: int | None, restart: bool, workers: int, between: str | None, nice: int | None, dask: str | None, ship: bool,
+            recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...], as_json: bool) -> None:
+    """Run many INPUTS (files, folders, patterns, @lists of paths) through MODEL into one file of results, in their order.
+
+    A run that was stopped, by whatever, goes on with the same command.
+    """
+    hours = Hours.parse(between) if between is not None else Hours()
+    export.check(output)
+    if ship and dask is None:
+        raise UsageError("--ship", "--dask as well", "none")
+    if nice is not None:
+        os.nice(nice)
+    run = Run(output)
+    with _terminable(), tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache, run.locked():
+        bundle = opened(model, Path(cache), recipe, facts)
+        options = runtime(threads, accelerators)
+        plan = Plan(model=f"{bundle.manifest.name}:{bundle.manifest.version}", bundle=bundle.digest, accelerators=accelerators,
+                    threshold=threshold, every=every)
+        suffixes = listing.SENSORS if isinstance(bundle.manifest.preprocess, WindowSpec) else listing.PICTURES
+        paths = (lambda scratch: listing.expanded(inputs, suffixes, recursive, scratch)) if inputs else None
+        plan = run.begin(plan, paths, limit, restart)
+        crew = _cluster(dask, bundle, options, plan, hours, ship) if dask else _crew(bundle, options, plan, hours, workers)
+        with closing(crew), closing(progress.on(sys.stderr)) as shown:
+            summary = run.work(plan, crew, shown, lambda: "" if hours.open() else f"waiting for {hours}")
+    _tell(summary, bundle, as_json)
+
+
+def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, workers: int) -> Computing:
+    from edgeinfer.batch.crew import Crew
+    from edgeinfer.batch.worker import Setup
+    from edgeinfer.model.trial import trial
+
+    trial(bundle, options)
+    return Crew(Setup(str(bundle.folder.resolve()), bundle.digest, options, plan.threshold, plan.every), plan.model, workers, hours)
+
+
+def _cluster(address: str, bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, ship: bool) -> Computing:
+    from edgeinfer.batch.cluster import Cluster
+
+    return Cluster(address, bundle, options, plan.threshold, plan.every, hours, ship)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does, with a checkpoint, and then ends the process as SIGTERM does."""
+    received: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        if not received:
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if received:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _tell(summary: dict[str, Any], bundle: Bundle, as_json: bool) -> None:
+    """The summary; the exit code tells whether an input failed. Raises DataError."""
+    summary = {**summary, "task": bundle.manifest.task}
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        click.echo(f"{summary['rows']} rows of {summary['inputs']} inputs in {summary['output']}, {summary['failed']} failed; "
+                   f"{summary['throughput']:.3g} inputs a second, p50 {summary['latency_ms']['p50']:.3g} ms")
+    if summary["failed"]:
+        raise DataError(summary["output"], "an answer to every input", f"{summary['failed']} inputs with an error",
+                        "their rows have `error`; the others are complete")
