@@ -45,7 +45,7 @@ def formats(bundle: Bundle) -> list[FrameFormat | WindowFormat]:
 
 def synthetic(bundle: Bundle) -> list[Frame]:
     """One frame of each format; the same bytes on every machine."""
-    return [_frame(format, synthetic_frame(seed, format)) for seed, format in enumerate(formats(bundle))]
+    return [_frame(format, synthetic_frame(seed, format, bundle.manifest.preprocess)) for seed, format in enumerate(formats(bundle))]
 
 
 def pictured(pictures: list[Array]) -> list[Frame]:
