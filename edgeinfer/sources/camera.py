@@ -103,7 +103,7 @@ class Camera:
             try:
                 layout, rate = self._agree(device, fourcc)
             except SourceError as error:
-                refusals.append(error)
+                refusals.append(error.with_traceback(None))  # which would hold this frame, and the frame the list
                 continue
             if rate == 0 or rate >= 0.9 * options.fps:
                 return layout

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
+import tempfile
 import threading
+import tty
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +16,16 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
+import paho.mqtt.publish
 import pytest
 
 from edgeinfer.errors import Fault, SourceError
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.framelog import FrameLogWriter
+from edgeinfer.mqtt.message import Message
 from edgeinfer.sources import SOURCES, SampleFormat
 from edgeinfer.typed import convert
+from tests.broker import Broker
 
 Make = Callable[[Path, Path], dict[str, Any]]
 
@@ -43,6 +52,44 @@ def _sensor(folder: Path, video: Path) -> dict[str, Any]:
     return {"device": str(folder), "channels": ["temp", "accel_x"], "rate": 4.0}
 
 
+def _wav(folder: Path, video: Path) -> dict[str, Any]:
+    with wave.open(str(folder / "s.wav"), "wb") as file:
+        file.setparams((2, 2, 100, 3, "NONE", ""))
+        file.writeframes(np.arange(6, dtype="<i2").tobytes())
+    return {"path": str(folder / "s.wav")}
+
+
+def _jsonl(folder: Path, video: Path) -> dict[str, Any]:
+    (folder / "s.jsonl").write_text('{"x": 1}\n{"x": 2}\n{"x": 3}\n')
+    return {"path": str(folder / "s.jsonl"), "interval_s": 0.02}
+
+
+def _serial(folder: Path, video: Path) -> dict[str, Any]:
+    """A device that says the same for ever."""
+    near, far = os.openpty()
+    tty.setraw(near)
+
+    def write() -> None:
+        while True:
+            os.write(near, b"1,2\n")
+
+    threading.Thread(target=write, daemon=True).start()
+    return {"device": os.ttyname(far), "columns": [0, 1]}
+
+
+@functools.cache
+def _broker() -> Broker:
+    broker = Broker(Path(tempfile.mkdtemp(prefix="edgeinfer-broker-"))).start()
+    atexit.register(broker.stop)
+    paho.mqtt.publish.single("sensor", "21.5", 1, retain=True, hostname="127.0.0.1", port=broker.port)
+    return broker
+
+
+def _mqtt(folder: Path, video: Path) -> dict[str, Any]:
+    broker = {"host": "127.0.0.1", "port": _broker().port, "plain_text": True}
+    return {"broker": broker, "channels": [{"topic": "sensor"}], "rate": 50.0, "retained": True}
+
+
 def _log(folder: Path, format: FrameFormat | WindowFormat) -> dict[str, Any]:
     path = folder / "log"
     with FrameLogWriter(path, format, 10**6, rate=50.0) as writer:
@@ -62,6 +109,11 @@ CASES: dict[str, tuple[str, Make]] = {
     "csv": ("csv", _csv),
     "npy": ("npy", _npy),
     "iio": ("iio", _sensor),
+    "wav": ("wav", _wav),
+    "jsonl": ("jsonl", _jsonl),
+    "serial": ("serial", _serial),
+    "mqtt at a rate": ("mqtt", _mqtt),
+    "requests": ("requests", lambda _, __: {}),
     "framelog of frames": ("framelog", lambda folder, _: _log(folder, FrameFormat("BGR", 4, 6))),
     "framelog of samples": ("framelog", lambda folder, _: _log(folder, WindowFormat(2, 2))),
     "synthetic frames": ("synthetic", lambda _, __: {"width": 8, "height": 4, "fps": 50.0}),
@@ -75,6 +127,10 @@ BLOCKING: dict[str, tuple[str, Make]] = {
     "csv": ("csv", lambda folder, video: {**_csv(folder, video), "rate": 0.0001}),
     "npy": ("npy", lambda folder, video: {**_npy(folder, video), "rate": 0.0001}),
     "iio": ("iio", lambda folder, video: {**_sensor(folder, video), "rate": 0.0001}),
+    "jsonl": ("jsonl", lambda folder, video: {**_jsonl(folder, video), "interval_s": 3600.0}),
+    "serial": ("serial", lambda folder, video: {**_serial(folder, video), "columns": [9], "timeout_s": 3600.0}),
+    "mqtt": ("mqtt", lambda folder, video: {**_mqtt(folder, video), "rate": 0.0, "retained": False}),
+    "requests": ("requests", lambda _, __: {}),
     "synthetic": ("synthetic", lambda _, __: {"fps": 0.0001}),
     "video": ("video", lambda _, video: {"path": str(video), "loop": True}),
     "framelog": ("framelog", lambda folder, _: {**_log(folder, FrameFormat("BGR", 4, 6)), "loop": True}),
@@ -92,6 +148,11 @@ def _make(kind: str, options: dict[str, Any]) -> Any:
 
 def _read(source: Any) -> tuple[int, bytes]:
     """One read: what came, and its bytes."""
+    if source.yields == "rows":
+        if hasattr(source, "desk"):
+            source.desk.post(Message("topic", b'{"x": 1}'))
+        row = source.read()
+        return row is not None, repr(row).encode()
     stated = source.format()
     if isinstance(stated, SampleFormat):
         samples = np.full((2, stated.channels), np.nan, np.float32)
@@ -125,6 +186,8 @@ def test_a_source_says_before_it_opens_what_it_will_deliver(case: str, tmp_path:
     kind, make = CASES[case]
     source = _make(kind, make(tmp_path, video))
     assert isinstance(source.live, bool)
+    if source.yields == "rows":  # what a model makes of them stands in its bundle
+        return
     assert isinstance(source.format(), SampleFormat if source.yields == "samples" else FrameFormat)
 
 
@@ -183,17 +246,19 @@ def test_an_interruption_ends_a_read_that_blocks(case: str, tmp_path: Path, vide
 
 
 def _read_quietly(source: Any) -> int:
+    if source.yields == "rows":
+        return source.read() is not None
     stated = source.format()
     target = np.zeros((2, stated.channels), np.float32) if isinstance(stated, SampleFormat) else Frame(stated)
     return source.read_into(target)
 
 
-@pytest.mark.parametrize("kind", ["video", "images", "csv", "npy", "framelog"])
+@pytest.mark.parametrize("kind", ["video", "images", "csv", "npy", "framelog", "jsonl"])
 def test_a_file_that_is_not_there_is_named(kind: str, tmp_path: Path) -> None:
     """``format`` and ``open`` both raise a SourceError that names the path and says what was expected."""
     path = str(tmp_path / "not there.dat")
     source = _make(kind, {"path": path, "rate": 1.0} if kind in ("csv", "npy") else {"path": path})
-    for action in (source.format, source.open):
+    for action in (getattr(source, "format", source.open), source.open):
         with pytest.raises(SourceError) as caught:
             action()
         assert path in str(caught.value)
@@ -226,6 +291,21 @@ BAD_OPTIONS = [
     ("iio", {"device": "a", "channels": ["../x"], "rate": 1.0}, "channels"),
     ("iio", {"device": "a", "channels": ["x", "x"], "rate": 1.0}, "once"),
     ("iio", {"device": "a", "channels": ["x"], "rate": -1.0}, "rate"),
+    ("serial", {"device": ""}, "device"), ("serial", {"device": "a"}, "columns"), ("serial", {"device": "a", "columns": ["x"]}, "numbers"),
+    ("serial", {"device": "a", "columns": [0], "format": "json"}, "paths"), ("serial", {"device": "a", "columns": ["a..b"], "format": "json"}, "path"),
+    ("serial", {"device": "a", "format": "binary"}, "binary"), ("serial", {"device": "a", "columns": [0], "baud": 1}, "baud"),
+    ("serial", {"device": "a", "format": "binary", "binary": {"header": "xy", "values": "<h"}}, "header"),
+    ("serial", {"device": "a", "format": "binary", "binary": {"header": "aa", "values": "<4s"}}, "values"),
+    ("serial", {"device": "a", "format": "binary", "binary": {"header": "aa", "values": "<2h"}, "columns": [2]}, "0 to 1"),
+    ("serial", {"device": "a", "columns": [0], "delimiter": "ab"}, "delimiter"), ("serial", {"device": "a", "columns": [0], "timeout_s": 0.0}, "timeout_s"),
+    ("mqtt", {"broker": {"host": "a"}, "channels": []}, "channels"), ("mqtt", {"channels": [{"topic": "a"}]}, "broker"),
+    ("mqtt", {"broker": {"host": "a"}, "channels": [{"topic": "a/#"}]}, "topic"),
+    ("mqtt", {"broker": {"host": "a"}, "channels": [{"topic": "a", "path": "[x]"}]}, "path"),
+    ("mqtt", {"broker": {"host": "a"}, "channels": [{"topic": "a"}], "rate": -1.0}, "rate"),
+    ("mqtt", {"broker": {"host": "a"}, "channels": [{"topic": "a"}], "stale_s": 0.0}, "stale_s"),
+    ("jsonl", {"path": ""}, "path"), ("jsonl", {"path": "a", "interval_s": -1.0}, "interval_s"),
+    ("requests", {"topic": "a/+"}, "topic"), ("requests", {"max_bytes": 1}, "max_bytes"), ("requests", {"per_second": 0.0}, "per_second"),
+    ("requests", {"waiting": 0}, "waiting"),
     ("framelog", {"path": ""}, "path"),
     ("synthetic", {"width": 0}, "width"), ("synthetic", {"fps": -1.0}, "fps"), ("synthetic", {"count": -1}, "count"),
     ("synthetic", {"pixel_format": "YUYV", "width": 3}, "even"),
