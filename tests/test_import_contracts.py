@@ -32,8 +32,13 @@ PLANTED = [
 ]
 
 HEAVY = {
-    "cv2": {"edgeinfer.annotate", "edgeinfer.model.preprocess", "edgeinfer.sources"},
-    "paho": {"edgeinfer.sinks", "edgeinfer.cli.demo"},
+    "cv2": {
+        "edgeinfer.annotate", "edgeinfer.drawing", "edgeinfer.looking", "edgeinfer.crop", "edgeinfer.scene.motion",
+        "edgeinfer.model.preprocess", "edgeinfer.model.decoders.segment", "edgeinfer.sources",
+    },
+    "paho": {"edgeinfer.mqtt", "edgeinfer.cli.demo"},
+    "distributed": {"edgeinfer.batch"},
+    "pyarrow": {"edgeinfer.batch"},
     "ai_edge_litert": {"edgeinfer.model.backends"},
     "tflite_runtime": {"edgeinfer.model.backends"},
     "onnxruntime": {"edgeinfer.model.backends"},

@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": "The daemon: run the pipelines of a configuration.",
     "check": "All that run does up to the first frame; prints the memory bill.",
     "infer": "One shot: pictures, csv or npy through a model.",
+    "batch": "Many inputs into one file: resumable, off-peak friendly, on all cores or a Dask cluster.",
     "inspect": "What a model or bundle is: tensors, quantisation, operators, manifest.",
     "bench": "Latency by stage, throughput, memory, allocations, CPU, energy and cost.",
     "record": "Write what a configured source delivers to a framelog, to calibrate on.",

@@ -78,7 +78,7 @@ def given_flags(command: Any) -> Any:
                      help="Of the release: a device takes no lower one; else 0."),
         click.option("--task", help="As published; else what the decoder does."),
         click.option("--labels", type=click.Path(dir_okay=False), help="Class names, one a line, UTF-8."),
-        click.option("--decoder", help="What the outputs mean: classify, yolo, ssd, anomaly, regress, raw."),
+        click.option("--decoder", help="What the outputs mean: classify, yolo, pose, segment and others, see docs/bundle.md."),
         click.option("--param", "parameters", type=pair, multiple=True, metavar="KEY=JSON", help="Of the decoder."),
         click.option("--state", type=pair, multiple=True, metavar="INPUT=OUTPUT", help="An output that is fed back."),
         click.option("--shape", type=shape, multiple=True, metavar="NAME=1,3,8,8", help="Fixes open sides of an input."),
