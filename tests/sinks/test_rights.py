@@ -44,6 +44,7 @@ def test_the_list_that_is_shown_gives_a_device_what_it_needs_and_no_more(tmp_pat
             paho.mqtt.publish.single(topic, b"online", 1, hostname="127.0.0.1", port=broker.port,
                                      auth={"username": "homeassistant", "password": USERS["homeassistant"]})
         until(lambda: len(heard) == 2, "what it may hear")
+        until(lambda: len(home.messages) == 6, "the witness's own")
         before = len(home.messages)
         for topic in ("edgeinfer/other/command/door/enabled", "homeassistant/device/other/config", "homeassistant/status"):
             sink.send(topic, b"no")

@@ -45,7 +45,7 @@ def fastestdet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type
 
 def _picture(path: Path, side: int) -> Array:
     cv2 = pytest.importorskip("cv2")
-    return np.asarray(cv2.resize(cv2.imread(str(path)), (side, side), interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(cv2.imread(str(path)), (side, side), interpolation=cv2.INTER_LINEAR_EXACT))
 
 
 @pytest.mark.zoo
