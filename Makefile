@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -q -n 2
 
 .PHONY: demo test check test-all test-tflite-runtime conformance faults bench bench-accuracy install-size container deb vm \
-  powercut home-assistant soak fuzz arm release bundles clean
+  powercut home-assistant soak fuzz arm models batch release bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -64,6 +64,12 @@ fuzz: $(VENV)/dev.stamp   ## a hundred thousand configurations, manifests and co
 
 arm: $(VENV)/dev.stamp   ## the device half on arm64 and armhf, emulated (root)
 	scripts/lanes/arm
+
+models: $(VENV)/dev.stamp   ## real models from packages of the index on real pictures: BlazeFace, the face mesh
+	scripts/lanes/models
+
+batch: $(VENV)/dev.stamp   ## ten thousand pictures with three kills, and over a Dask cluster with a worker that dies
+	scripts/lanes/batch
 
 release:   ## wheel, source, CycloneDX bill of materials and checksums, in dist/
 	scripts/release

@@ -43,7 +43,7 @@ def batch(*arguments: object, code: int = 0, cwd: Path | None = None, env: dict[
 
 def start(*arguments: object, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Begin; whoever starts it ends it."""
-    return subprocess.Popen(_command(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    return subprocess.Popen(_command(arguments), stdout=subprocess.DEVNULL, stderr=None, env={**os.environ, **(env or {})})
 
 
 def wait_for_rows(output: Path, offset: int, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
@@ -77,7 +77,7 @@ def timeless(output: Path) -> bytes:
 
 def dies_of_blue(site: Path) -> dict[str, str]:
     """An environment with a third party's decoder ``dies_of_blue``: classify, but the process dies of a picture that is blue,
-    raises at a green one, and the first process that sees a red one dies too (the file ``site/red`` tells that it did)."""
+    raises at a green one, takes NAP_S seconds for each, and the first process that sees a red one dies too (the file ``site/red`` tells that it did)."""
     info = site / "mortal-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mortal\nVersion: 1.0\n")
@@ -89,7 +89,7 @@ def dies_of_blue(site: Path) -> dict[str, str]:
         "class Mortal(Classify):\n"
         "    def __init__(self, parameters, *rest):\n"
         "        super().__init__({}, *rest)\n"
-        "        self.nap_s = parameters.get('nap_s', 0)\n"
+        "        self.nap_s = float(os.environ.get('NAP_S', 0))\n"
         "    def decode(self, outputs, *rest):\n"
         "        time.sleep(self.nap_s)\n"
         "        means = [int(mean) for mean in outputs[0].flat]\n"

@@ -1,7 +1,11 @@
-"""Workers of a Dask cluster: inputs go out in chunks, and come back in order, each once, whatever dies meanwhile."""
+"""Workers of a Dask cluster: inputs go out in chunks, and come back in order, each once, whatever dies meanwhile.
+
+Imported only where there is Dask.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -11,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import distributed
 import msgspec
 
 from edgeinfer.batch.hours import Hours
@@ -30,6 +35,8 @@ _MOST_SHIPPED = 64 << 20  # of one file
 _AHEAD = 3  # chunks a thread of the cluster
 _PATIENCE_S = 60.0  # for the scheduler, and for a first worker
 _TICK_S = 0.5
+_TIMEOUT: tuple[type[Exception], ...] = (TimeoutError, distributed.TimeoutError)  # one and the same from Python 3.11 on
+_NO_ANSWER: tuple[type[Exception], ...] = (OSError, ValueError, *_TIMEOUT)
 
 
 class _Chunk(NamedTuple):
@@ -47,16 +54,14 @@ class Cluster:
 
     def __init__(self, address: str, bundle: Bundle, runtime: RuntimeOptions, threshold: float | None, every: int,
                  hours: Hours, ship: bool) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise UnavailableError("--dask", "Dask", str(error), "pip install 'edgeinfer[dask]'") from error
+        for name in ("distributed", "distributed.client", "tornado.application"):  # what goes wrong is told once, by an error
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._hours, self._ship, self._every = hours, ship, every
         self._model = f"{bundle.manifest.name}:{bundle.manifest.version}"
         try:
-            self._client: Any = Client(address, timeout=_PATIENCE_S, set_as_default=False)
+            self._client: Any = distributed.Client(address, timeout=_PATIENCE_S, set_as_default=False)
             self._client.wait_for_workers(1, timeout=_PATIENCE_S)
-        except (OSError, TimeoutError, ValueError) as error:
+        except _NO_ANSWER as error:
             raise UnavailableError(f"--dask {address}", "a scheduler with a worker", str(error) or "no answer",
                                    "dask scheduler, and on each machine: dask worker ADDRESS") from error
         self._station = self._installed(bundle, runtime, threshold, every, address)
@@ -97,7 +102,10 @@ class Cluster:
             yield None
 
     def _room(self) -> int:
-        threads: dict[str, int] = self._client.nthreads()
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except _NO_ANSWER as error:
+            raise self._gone(str(error)) from error
         return _AHEAD * max(1, sum(threads.values()))
 
     def _grouped(self, tasks: Iterator[Task]) -> Iterator[list[Task]]:
@@ -129,29 +137,25 @@ class Cluster:
 
     def _first(self, chunks: deque[_Chunk]) -> Iterator[Piece]:
         """The answers to the first chunk, if they are there within a moment; what they leave open is submitted anew, in front."""
-        from distributed import KilledWorker
-
         first = chunks[0]
         try:
             pieces: list[Piece] = first.future.result(timeout=_TICK_S)
-        except TimeoutError:
-            if first.future.status == "cancelled":
-                raise self._gone("cancelled") from None
+        except _TIMEOUT:
             return
-        except KilledWorker as error:
+        except distributed.KilledWorker as error:
             chunks.popleft()
             if len(first.tasks) > 1:  # which of them it was is found one by one
                 log.warning("%s to %s: workers died; one by one now", first.tasks[0].shown, first.tasks[-1].shown)
                 chunks.extendleft(self._submit([task]) for task in reversed(first.tasks))
                 return
             task = first.tasks[0]
-            yield Piece(task.number, (died(task.shown, task.skip * self._every, self._model, str(error)[:200]),),
+            yield Piece(task.number, (died(task, task.skip * self._every, self._model, str(error)[:200]),),
                         done=True, failed=True)
             return
         except EdgeinferError:
             raise
         except Exception as error:  # Dask's own errors have no root of their own
-            raise self._gone(f"{type(error).__name__}: {error}"[:300]) from error
+            raise self._gone(f"{type(error).__name__}: {error}") from error
         chunks.popleft()
         left = _left(first.tasks, pieces)
         if left:
@@ -159,7 +163,8 @@ class Cluster:
         yield from pieces
 
     def _gone(self, why: str) -> UnavailableError:
-        return UnavailableError("--dask", "a cluster that answers", why, "the same command goes on where it stopped")
+        return UnavailableError("--dask", "a cluster that answers", " ".join(why.split())[:300],
+                                "the same command goes on where it stopped")
 
     def close(self) -> None:
         """What was submitted is forgotten; the cluster stays."""

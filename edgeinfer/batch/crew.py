@@ -118,10 +118,17 @@ class Crew:
             if member.died_at == task.number:
                 member.tasks.popleft()
                 index = task.skip * self._setup.every
-                order.put(Piece(task.number, (died(task.shown, index, self._model, how),), done=True, failed=True))
+                order.put(Piece(task.number, (died(task, index, self._model, how),), done=True, failed=True))
             member.died_at = task.number
         if member.tasks:
             member.start()
+
+    def forget(self) -> None:
+        """Nothing is under way any more; a worker that was at it is ended."""
+        for member in self._members:
+            if member.tasks:
+                member.tasks.clear()
+                member.end()
 
     def close(self) -> None:
         """No worker is left."""

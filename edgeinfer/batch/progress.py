@@ -48,8 +48,12 @@ class Pace:
 
     def __str__(self) -> str:
         parts = [f"{self.done} of {self.total} inputs"]
+        if self.rows > self.done - self._begun:
+            parts.append(f"{self.rows} rows")
         if self.rate > 0:
-            parts += [f"{self.rate:.3g} a second", f"p50 {self.latency.quantile(0.5) / 1e6:.3g} ms"]
+            parts.append(f"{self.rate:.3g} a second")
+        if self.latency.count:
+            parts.append(f"p50 {self.latency.quantile(0.5) / 1e6:.3g} ms")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.rate > 0 and self.done < self.total:

@@ -15,6 +15,7 @@ from edgeinfer.errors import EdgeinferError, ModelError, SourceError
 from edgeinfer.model.engine import Engine, Lane
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.memory import check_room
+from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.oneshot import source_for
 from edgeinfer.payload import Encoder
 
@@ -37,6 +38,7 @@ class Reader:
     """
 
     def __init__(self, engine: Engine, threshold: float | None, every: int) -> None:
+        """Raises ManifestError where decoder and model contradict each other, or the threshold is less strict than the bundle's."""
         manifest = engine.bundle.manifest
         self._engine, self._threshold, self._every = engine, threshold, every
         self._model = f"{manifest.name}:{manifest.version}"
@@ -45,6 +47,7 @@ class Reader:
         self._frame: Frame | None = None
         self._lane: Lane | None = None
         self._largest: FrameFormat | WindowFormat | None = None
+        self._fitting(_own(manifest.preprocess), "the model's input")
 
     def pieces(self, task: Task) -> Iterator[Piece]:
         """All rows of the input behind ``task.skip``; the last piece is ``done``. What goes wrong is its last row."""
@@ -63,7 +66,7 @@ class Reader:
                     latencies.clear()
                     due, nbytes = time.monotonic() + _PIECE_S, 0
         except Exception as error:  # noqa: BLE001  whatever a plug-in raises is this input's error, and the others go on
-            rows.append(error_row(task.shown, made * self._every, self._model, error))
+            rows.append(error_row(task, made * self._every, self._model, error))
             failed = True
         yield Piece(task.number, tuple(rows), tuple(latencies), done=True, failed=failed)
 
@@ -112,6 +115,13 @@ class Reader:
         return msgspec.json.encode(row), latency
 
 
+def _own(spec: PreprocessSpec) -> FrameFormat | WindowFormat:
+    """Frames as the model takes them: the least that comes."""
+    if isinstance(spec, WindowSpec):
+        return WindowFormat(spec.length, spec.channels)
+    return FrameFormat("BGR", spec.height, spec.width)
+
+
 def _covers(largest: FrameFormat | WindowFormat | None, format: FrameFormat | WindowFormat) -> bool:
     if isinstance(format, FrameFormat) and isinstance(largest, FrameFormat):
         same = largest.pixel_format == format.pixel_format
@@ -123,24 +133,25 @@ def _spent(lane: Lane) -> int:
     return lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
 
 
-def error_row(shown: str, index: int, model: str, error: Exception) -> bytes:
-    """The row of an input that failed."""
+def error_row(task: Task, index: int, model: str, error: Exception) -> bytes:
+    """The row of an input that failed. It names the file as the user did, wherever it was read from."""
+    path = os.fsdecode(task.path)
+
+    def said(text: str) -> str:
+        return text.replace(path, task.shown).encode("utf-8", "backslashreplace").decode()
+
     if isinstance(error, EdgeinferError):
         fault = error.faults[0]
-        said = {"where": _plain(fault.where), "expected": _plain(fault.expected), "got": _plain(fault.got)}
+        what = {"where": said(fault.where), "expected": said(fault.expected), "got": said(fault.got)}
         if fault.hint:
-            said["hint"] = _plain(fault.hint)
+            what["hint"] = said(fault.hint)
     else:
-        said = {"where": shown, "expected": "an answer", "got": _plain(" ".join(str(error).split())[:500] or "an exception")}
-    return msgspec.json.encode({"input": shown, "index": index, "model": model,
-                                "error": {"kind": type(error).__name__, **said}})
+        what = {"where": task.shown, "expected": "an answer", "got": said(" ".join(str(error).split())[:500] or "an exception")}
+    return msgspec.json.encode({"input": task.shown, "index": index, "model": model,
+                                "error": {"kind": type(error).__name__, **what}})
 
 
-def died(shown: str, index: int, model: str, how: str) -> bytes:
+def died(task: Task, index: int, model: str, how: str) -> bytes:
     """The row of an input at which the process that computed it died, twice."""
-    error = ModelError(shown, "an answer", f"{how}, twice", "try it alone: edgeinfer infer MODEL INPUT")
-    return error_row(shown, index, model, error)
-
-
-def _plain(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+    hint = f"try it alone: edgeinfer infer MODEL '{task.shown}'"
+    return error_row(task, index, model, ModelError(task.shown, "an answer", f"{how}, twice", hint))

@@ -81,10 +81,16 @@ class Run:
         try:
             yield
         finally:
-            if not (self.folder / "plan.json").exists():  # nothing to go on with
+            if not self._worth_keeping():
                 with suppress(OSError):
                     durable.clear(self.folder)
             os.close(descriptor)
+
+    def _worth_keeping(self) -> bool:
+        """Whether there is something to go on with."""
+        with suppress(OSError):
+            return (self.folder / "plan.json").exists() and (self.folder / "rows.jsonl").stat().st_size > 0
+        return False
 
     def begin(self, plan: Plan, paths: Callable[[Path], Iterator[str]] | None, limit: int | None, restart: bool) -> Plan:
         """The plan with its list of inputs. What is there of an earlier run is gone on with, if its plan is the same.

@@ -1,4 +1,8 @@
-"""The place in a Dask worker where inputs are computed: the bundle unpacked and tried there, an engine for each of its threads."""
+"""The place in a Dask worker where inputs are computed: the bundle unpacked and tried there, a process for each of its threads.
+
+The process, because Dask's profiler keeps Python frames, and with them views of the runtime's memory, which then refuses to run;
+and so that a model that crashes takes no Dask worker with it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from distributed import WorkerPlugin, get_worker
+
 import edgeinfer
+from edgeinfer.batch.crew import Crew
+from edgeinfer.batch.hours import Hours
 from edgeinfer.batch.piece import Piece, Task
-from edgeinfer.batch.reader import Reader
+from edgeinfer.batch.worker import Setup
 from edgeinfer.errors import BundleError, UnavailableError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import unpack
-from edgeinfer.model.engine import Engine
 from edgeinfer.model.trial import trial
 
 __all__ = ["Shipped", "Station", "compute"]
@@ -24,8 +31,8 @@ _MOST_ROWS = 32 << 20  # bytes of the rows of one answer: a long video comes in 
 Shipped = tuple[Task, bytes | None]
 
 
-class Station:
-    """A plug-in of a Dask worker (distributed.WorkerPlugin's protocol). It goes there once, with the bundle as bytes."""
+class Station(WorkerPlugin):  # type: ignore[misc]  # Dask's types differ from version to version: none is looked at
+    """A plug-in of a Dask worker. It goes there once, with the bundle as bytes."""
 
     idempotent = True
 
@@ -42,48 +49,56 @@ class Station:
         file = Path(self._folder.name) / "model.eib"
         file.write_bytes(self._archive)
         self._archive = b""
-        self._bundle = unpack(file, Path(self._folder.name) / "bundle")
-        if self._bundle.digest != self._digest:
-            raise BundleError(f"worker {worker.address}", f"the bundle {self._digest[:12]}", self._bundle.digest[:12])
-        trial(self._bundle, self._runtime)
+        bundle = unpack(file, Path(self._folder.name) / "bundle")
+        if bundle.digest != self._digest:
+            raise BundleError(f"worker {worker.address}", f"the bundle {self._digest[:12]}", bundle.digest[:12])
+        trial(bundle, self._runtime)
+        self._model = f"{bundle.manifest.name}:{bundle.manifest.version}"
+        self._setup = Setup(str(bundle.folder), self._digest, self._runtime, self._threshold, self._every)
+        self._crews: list[Crew] = []
         self._of_thread = threading.local()
 
     def teardown(self, worker: Any) -> None:
         """On the worker, at its end."""
+        for crew in self._crews:
+            crew.close()
         self._folder.cleanup()
 
-    def reader(self) -> Reader:
-        """This thread's."""
-        if not hasattr(self._of_thread, "reader"):
-            self._of_thread.reader = Reader(Engine(self._bundle, self._runtime), self._threshold, self._every)
-        reader: Reader = self._of_thread.reader
-        return reader
+    def _crew(self) -> Crew:
+        """This thread's, of one."""
+        if not hasattr(self._of_thread, "crew"):
+            self._of_thread.crew = Crew(self._setup, self._model, 1, Hours())
+            self._crews.append(self._of_thread.crew)
+        crew: Crew = self._of_thread.crew
+        return crew
 
     def pieces(self, chunk: list[Shipped]) -> list[Piece]:
-        """The answers to a chunk; where they are many, only those of its beginning."""
-        reader, made, nbytes = self.reader(), [], 0
-        for task, content in chunk:
-            for piece in _read(reader, task, content):
-                made.append(piece)
-                nbytes += piece.nbytes
-                if nbytes >= _MOST_ROWS:
-                    return made
+        """The answers to a chunk of successive inputs; where they are many, only those of its beginning."""
+        crew, made, nbytes = self._crew(), [], 0
+        with tempfile.TemporaryDirectory(prefix="edgeinfer-") as folder:
+            tasks = [_placed(task, content, Path(folder)) for task, content in chunk]
+            for piece in crew.pieces(iter(tasks), tasks[0].number):
+                if piece is not None:
+                    made.append(piece)
+                    nbytes += piece.nbytes
+                    if nbytes >= _MOST_ROWS:
+                        break
+        crew.forget()
         return made
 
 
-def _read(reader: Reader, task: Task, content: bytes | None) -> Any:
+def _placed(task: Task, content: bytes | None, folder: Path) -> Task:
+    """The task with its shipped file in place, under its own name: the suffix tells the kind."""
     if content is None:
-        yield from reader.pieces(task)
-        return
-    with tempfile.TemporaryDirectory(prefix="edgeinfer-") as folder:  # under its own name: the suffix tells the kind
-        file = Path(folder) / Path(task.shown).name
-        file.write_bytes(content)
-        yield from reader.pieces(Task(task.number, bytes(file), task.shown, task.skip))
+        return task
+    place = folder / str(task.number)
+    place.mkdir()
+    file = place / Path(task.shown).name
+    file.write_bytes(content)
+    return Task(task.number, bytes(file), task.shown, task.skip)
 
 
 def compute(name: str, chunk: list[Shipped]) -> list[Piece]:
     """A task of the cluster, on one of its workers."""
-    from distributed import get_worker
-
     station: Station = get_worker().plugins[name]
     return station.pieces(chunk)

@@ -18,7 +18,7 @@ from edgeinfer.batch import export, listing, progress
 from edgeinfer.batch.hours import Hours
 from edgeinfer.batch.run import Computing, Plan, Run
 from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
-from edgeinfer.errors import DataError, UsageError
+from edgeinfer.errors import DataError, UnavailableError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.preprocess.spec import WindowSpec
@@ -79,8 +79,10 @@ def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, wor
 
 
 def _cluster(address: str, bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, ship: bool) -> Computing:
-    from edgeinfer.batch.cluster import Cluster
-
+    try:
+        from edgeinfer.batch.cluster import Cluster
+    except ImportError as error:
+        raise UnavailableError("--dask", "Dask", str(error), "pip install 'edgeinfer[dask]'") from error
     return Cluster(address, bundle, options, plan.threshold, plan.every, hours, ship)
 
 

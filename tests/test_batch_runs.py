@@ -1,0 +1,172 @@
+"""``edgeinfer batch`` as a user runs it: real processes, real pictures, real kills."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinfer.batch.piece import Task
+from edgeinfer.batch.reader import Reader
+from edgeinfer.model.backends import RuntimeOptions
+from edgeinfer.model.bundle import read
+from edgeinfer.model.engine import Engine
+from edgeinfer.model.manifest import DecoderSpec
+from tests import batches, bundles
+from tests.batches import batch, rows, start, timeless, wait_for_rows
+
+pytest.importorskip("cv2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of pictures, one of windows, 200 pictures, and one whose decoder is deadly."""
+    folder = tmp_path_factory.mktemp("batch")
+    bundle = bundles.colours(folder)
+    bundles.vibration(folder)
+    bundles.variant(bundle, folder / "mortal", "2", DecoderSpec("dies_of_blue", {}))
+    batches.pictures(folder / "pictures", 200)
+    np.save(folder / "recording.npy", np.sin(np.arange(4000) / 3).astype(np.float32))
+    return folder
+
+
+def _video(path: Path, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (32, 32))
+    for number in range(frames):
+        writer.write(np.full((32, 32, 3), number * 3, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_kill_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    """200 pictures by two workers, killed with SIGKILL at random behind a checkpoint: byte for byte what one undisturbed worker
+    writes, but for the latencies; no file is left but the output."""
+    env = batches.dies_of_blue(tmp_path / "site")
+    said = (folder / "mortal", folder / "pictures", "-o")
+    document = json.loads(batch(*said, tmp_path / "whole.jsonl", "--json", env=env))
+    assert (document["inputs"], document["rows"], document["failed"], document["resumed"]) == (200, 200, 0, False)
+    torn = tmp_path / "torn.jsonl"
+    process = start(*said, torn, "--workers", 2, env={**env, "NAP_S": "0.02"})
+    try:
+        wait_for_rows(torn, 0, process)
+        time.sleep(random.uniform(0, 0.3))
+    finally:
+        batches.kill(process)
+    document = json.loads(batch(*said, torn, "--workers", 2, "--json", env=env))
+    assert document["resumed"] is True
+    assert timeless(torn) == timeless(tmp_path / "whole.jsonl")
+    assert [row["input"] for row in rows(torn)] == [str(path) for path in sorted((folder / "pictures").iterdir())]
+    assert not (tmp_path / "torn.jsonl.batch").exists()
+
+
+def test_sigterm_keeps_what_was_done(folder: Path, tmp_path: Path) -> None:
+    """It ends as SIGTERM ends a process, with a checkpoint of all rows so far; no worker outlives it."""
+    env = batches.dies_of_blue(tmp_path / "site")
+    output = tmp_path / "out.jsonl"
+    process = start(folder / "mortal", folder / "pictures", "-o", output, env={**env, "NAP_S": "0.02"})
+    wait_for_rows(output, 0, process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == -signal.SIGTERM
+    checkpoint = json.loads((tmp_path / "out.jsonl.batch/checkpoint.json").read_bytes())
+    assert checkpoint["offset"] == (tmp_path / "out.jsonl.batch/rows.jsonl").stat().st_size > 0
+    assert workers
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_an_input_that_fails_is_a_row_of_its_own(folder: Path, tmp_path: Path) -> None:
+    """One that is missing, one that is broken, one at which a decoder raises, one at which the process dies each time; one at which
+    it died once is tried again. The others are there, the order is kept, and the exit code is 65."""
+    env = batches.dies_of_blue(tmp_path / "site")
+    names = ["1white", "2blue", "3red", "4broken", "5green", "6black"]
+    colours = {"1white": (255, 255, 255), "2blue": (255, 0, 0), "3red": (0, 0, 255), "5green": (0, 255, 0), "6black": (0, 0, 0)}
+    (tmp_path / "in").mkdir()
+    for name, colour in colours.items():
+        cv2.imwrite(str(tmp_path / f"in/{name}.png"), np.full((8, 8, 3), colour, np.uint8))
+    (tmp_path / "in/4broken.png").write_bytes(b"not a picture")
+    said = batch(folder / "mortal", "in", "missing.png", "-o", "out.jsonl", "--workers", 2, code=65, cwd=tmp_path, env=env)
+    assert "expected an answer to every input, got 4 inputs with an error" in said
+    found = rows(tmp_path / "out.jsonl")
+    assert [row["input"] for row in found] == [*(f"in/{name}.png" for name in names), "missing.png"]
+    assert [row.get("error", {}).get("kind") for row in found] == [
+        None, "ModelError", None, "SourceError", "ValueError", None, "SourceError"]
+    assert found[1]["error"]["got"] == "the worker was ended by SIGKILL, twice"
+    assert found[2]["result"]["classes"][0]["label"] == "red"
+
+
+def test_videos_and_windows_have_a_row_for_each_frame(folder: Path, tmp_path: Path) -> None:
+    """Of a video each k-th, with its number; of a recording each window. The rows are those of infer."""
+    video = _video(tmp_path / "film.avi", 60)
+    batch(folder / "colours", video, folder / "pictures/00000.png", "-o", tmp_path / "v.jsonl", "--every", 25)
+    found = rows(tmp_path / "v.jsonl")
+    assert [(Path(row["input"]).name, row["index"]) for row in found] == [
+        ("film.avi", 0), ("film.avi", 25), ("film.avi", 50), ("00000.png", 0)]
+    batch(folder / "vibration", folder / "recording.npy", "-o", tmp_path / "w.jsonl")
+    windows = rows(tmp_path / "w.jsonl")
+    assert [row["index"] for row in windows] == list(range((4000 - 16) // 8 + 1))
+    assert windows[0]["result"]["anomalous"] is False
+
+
+def test_lists_come_from_stdin_and_end_at_the_limit(folder: Path, tmp_path: Path) -> None:
+    """@- is a list; --limit cuts it."""
+    names = "".join(f"{folder}/pictures/{number:05}.png\n" for number in (7, 3, 5))
+    batch(folder / "colours", "@-", "-o", tmp_path / "out.csv", "--limit", 2, stdin=names)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "input,index,model,latency_ms,error,row,label,class,score"
+    assert [Path(line.split(",")[0]).stem for line in lines[1:]] == ["00007"] * 3 + ["00003"] * 3
+
+
+def test_outside_its_hours_nothing_is_computed(folder: Path, tmp_path: Path) -> None:
+    """It waits without a worker, and says so; Ctrl-C ends it at once."""
+    hour = time.localtime().tm_hour
+    between = f"{(hour + 3) % 24:02}:00-{(hour + 4) % 24:02}:00"
+    process = start(folder / "colours", folder / "pictures", "-o", tmp_path / "out.jsonl", "--between", between, "--nice", 5)
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "out.jsonl.batch/rows.jsonl").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+        assert int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[16]) >= 5
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("every", [1, 3])
+def test_an_input_goes_on_at_any_row(folder: Path, monkeypatch: pytest.MonkeyPatch, stateful: bool, every: int) -> None:
+    """What is computed behind the rows that are there is what the whole would have had there, also of a model with state."""
+    engine = Engine(read(folder / "vibration"), RuntimeOptions())
+    monkeypatch.setattr(engine, "stateful", stateful)
+    reader, path = Reader(engine, None, every), folder / "recording.npy"
+
+    def rows_behind(skip: int) -> list[dict[str, object]]:
+        made = [row for piece in reader.pieces(Task(0, bytes(path), "r", skip)) for row in piece.rows]
+        return [{**json.loads(row), "latency_ms": 0} for row in made]
+
+    whole = rows_behind(0)
+    assert [row["index"] for row in whole] == list(range(0, 499, every))
+    for skip in (1, 100, len(whole) - 1, len(whole)):
+        assert rows_behind(skip) == whole[skip:]
+    engine.close()
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    (("-o", "out.txt"), 64, ".jsonl, .csv, .parquet"),
+    (("-o", "out.jsonl", "--between", "1-5"), 64, "--between 01:00-05:00"),
+    (("-o", "out.jsonl", "--ship"), 64, "--dask"),
+    (("-o", "none/out.jsonl"), 74, "No such file"),
+    (("-o", "out.jsonl", "--threshold", "-1"), 78, "threshold"),
+])
+def test_what_cannot_be_done_is_refused(folder: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    """One error, and nothing is left behind."""
+    assert said in batch(folder / "colours", folder / "pictures", *arguments, code=code, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
