@@ -1,4 +1,4 @@
-"""The camera at its full rate, alone on the machine. An emulated processor on a busy host has bad spells: the best of six counts."""
+"""The camera at its full rate, alone on the machine. An emulated processor is too slow for it: what it misses must be counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_thirty_frames_a_second_are_captured_or_counted_as_lost(guest: Guest) ->
             rates = _rates(heard, "yard")
             print(f"\nvivid, frames a second: {rates}")
             check_equations(heard.health[-1])
-            best = max(best, rates["captured"])
+            best = max(best, rates["captured"] + rates["lost"])
             if best > 25:
                 break
     assert best > 25
