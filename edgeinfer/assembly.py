@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from edgeinfer.capture import Capture
+from edgeinfer.composition import compose
 from edgeinfer.config import Config
 from edgeinfer.errors import ConfigError, EdgeinferError, ModelError
 from edgeinfer.gate import Gate
@@ -16,10 +18,13 @@ from edgeinfer.model.frame import Frame
 from edgeinfer.payload import Encoder
 from edgeinfer.pipeline import Exchange, InferenceThread, Pipeline, Tenure
 from edgeinfer.plan import EngineKey, Plan
+from edgeinfer.requests import Desk
 from edgeinfer.ring import Bell, FrameRing
 from edgeinfer.sinks import Sink
 
 __all__ = ["Assembly", "Group", "Replacement"]
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Replacement:
@@ -44,9 +49,11 @@ class Replacement:
 class Group:
     """One engine, the pipelines that share it, and their inference thread."""
 
-    def __init__(self, plans: Sequence[Plan], engine: Engine, pipelines: Sequence[Pipeline], bell: Bell) -> None:
+    def __init__(self, plans: Sequence[Plan], engine: Engine, pipelines: Sequence[Pipeline], bell: Bell,
+                 seconds: Sequence[Engine] = ()) -> None:
         self.plans = tuple(plans)
         self.engine = engine
+        self.seconds = tuple(seconds)  # of the second models of its pipelines
         self.pipelines = tuple(pipelines)
         self.thread = InferenceThread(engine.bundle.manifest.name, pipelines, bell)
 
@@ -81,8 +88,9 @@ class Group:
 class Assembly:
     """All pipelines of one configuration, with their engines and threads. The main thread."""
 
-    def __init__(self, config: Config, plans: Sequence[Plan], sink: Sink, boot: str, sequences: Mapping[str, int]) -> None:
-        """Loads the models and allocates everything. ``sequences`` are the last ones used, by pipeline."""
+    def __init__(self, config: Config, plans: Sequence[Plan], sink: Sink, boot: str, sequences: Mapping[str, int],
+                 identities: Mapping[str, int] = _NONE) -> None:
+        """Loads the models and allocates everything. ``sequences`` and ``identities`` are the last ones used, by pipeline."""
         self.groups: list[Group] = []
         self.pipelines: list[Pipeline] = []
         by_engine: dict[EngineKey, list[Plan]] = {}
@@ -92,19 +100,44 @@ class Assembly:
             engine = Engine(sharing[0].bundle, sharing[0].config.runtime)
             _tell(engine)
             bell = Bell()
-            made = [self._pipeline(config, plan, engine, bell, sink, boot) for plan in sharing]
+            seconds = _seconds(sharing)
+            made = [self._pipeline(config, plan, engine, bell, sink, boot, seconds, identities.get(plan.name, 0))
+                    for plan in sharing]
             for pipeline in made:
                 pipeline.sequence = sequences.get(pipeline.name, 0)
-            self.groups.append(Group(sharing, engine, made, bell))
+            self.groups.append(Group(sharing, engine, made, bell, tuple(seconds.values())))
             self.pipelines.extend(made)
 
     @staticmethod
-    def _pipeline(config: Config, plan: Plan, engine: Engine, bell: Bell, sink: Sink, boot: str) -> Pipeline:
+    def _pipeline(config: Config, plan: Plan, engine: Engine, bell: Bell, sink: Sink, boot: str,
+                  seconds: Mapping[Hashable, Engine], identities: int) -> Pipeline:
         manifest = plan.bundle.manifest
         ring = FrameRing(plan.format, bell, lossless=not plan.source.live)
         encoder = Encoder(config.node, plan.name, f"{manifest.name}:{manifest.version}", manifest.task, boot)
-        return Pipeline(plan.name, Capture(plan.name, plan.source, ring), engine.lane(plan.format, plan.threshold),
-                        Gate(plan.config.gate), encoder, sink, f"edgeinfer/{config.node}/{plan.name}")
+        then = plan.composition.then
+        schedule, motion, scene = compose(plan.config, plan.composition, plan.format,
+                                          seconds[then.engine_key] if then is not None else None, identities)
+        pipeline = Pipeline(plan.name, Capture(plan.name, plan.source, ring), engine.lane(plan.format, plan.threshold),
+                            Gate(plan.config.gate), encoder, sink, f"edgeinfer/{config.node}/{plan.name}",
+                            schedule=schedule, motion=motion, scene=scene)
+        pipeline.desk = getattr(plan.source, "desk", None)
+        if pipeline.desk is not None:
+            pipeline.desk.attach(f"edgeinfer/{config.node}", plan.name, sink.send)
+        return pipeline
+
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        """As they run now, by pipeline; of a second model by ``<pipeline>.then``."""
+        lanes = {pipeline.name: pipeline.lane for pipeline in self.pipelines}
+        for pipeline in self.pipelines:
+            if pipeline.scene is not None and (second := pipeline.scene.second) is not None:
+                lanes[f"{pipeline.name}.then"] = second.lane
+        return lanes
+
+    @property
+    def desks(self) -> list[Desk]:
+        """Where requests come, of the pipelines whose source they are."""
+        return [pipeline.desk for pipeline in self.pipelines if pipeline.desk is not None]
 
     def start(self) -> None:
         for group in self.groups:
@@ -131,6 +164,16 @@ class Assembly:
     def plans(self) -> list[Plan]:
         """As they run now."""
         return [plan for group in self.groups for plan in group.plans]
+
+    def keep_schedules(self, wall_ns: int) -> None:
+        """Close the sources of pipelines whose schedule says so, and open them again. ``wall_ns``: CLOCK_REALTIME."""
+        for pipeline in self.pipelines:
+            if pipeline.schedule is not None and pipeline.schedule.close:
+                pipeline.capture.rest(not pipeline.schedule.active(wall_ns))
+
+    def identities(self) -> dict[str, int]:
+        return {pipeline.name: scene.tracker.begun for pipeline in self.pipelines
+                if (scene := pipeline.scene) is not None and scene.tracker is not None}
 
     def sequences(self) -> dict[str, int]:
         return {pipeline.name: pipeline.sequence for pipeline in self.pipelines}
@@ -165,7 +208,19 @@ class Assembly:
         if ended:
             for group in self.groups:
                 group.engine.close()
+                for second in group.seconds:
+                    second.close()
         return ended
+
+
+def _seconds(plans: Sequence[Plan]) -> dict[Hashable, Engine]:
+    """The second models of pipelines that share an inference thread, each loaded once."""
+    engines: dict[Hashable, Engine] = {}
+    for then in (plan.composition.then for plan in plans):
+        if then is not None and then.engine_key not in engines:
+            engines[then.engine_key] = Engine(then.bundle, then.options.runtime)
+            _tell(engines[then.engine_key])
+    return engines
 
 
 def _tell(engine: Engine) -> None:

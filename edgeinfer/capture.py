@@ -39,8 +39,9 @@ class Capture:
     """One source, one ring, one thread. ``ended`` is set when the source's stream is over.
 
     A source that fails is counted in ``failures``, told once to the log for each outage, and opened anew with back-off (at
-    most its ``retry_s`` long, where it has one): the daemon lives on without a camera. While paused the source is closed,
-    which is no failure. ``start`` to ``join`` are for the main thread.
+    most its ``retry_s`` long, where it has one): the daemon lives on without a camera. While it is paused (somebody switched
+    it off) or rests (its schedule says so) the source is closed, which is no failure. ``start`` to ``join`` are for the main
+    thread.
     """
 
     def __init__(self, name: str, source: FrameSource, ring: FrameRing) -> None:
@@ -53,7 +54,9 @@ class Capture:
         self._source = source
         self._stop = threading.Event()
         self._halt = threading.Event()  # stop or pause: leave the source
-        self._go = threading.Event()  # not paused
+        self.paused = False
+        self.rests = False
+        self._go = threading.Event()  # neither paused nor resting
         self._go.set()
         self._backoff = Backoff(last_s=getattr(source, "retry_s", _LONGEST_S)) if source.live else Backoff(0.01, 1.0)
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
@@ -61,19 +64,29 @@ class Capture:
     def start(self) -> None:
         self._thread.start()
 
-    @property
-    def paused(self) -> bool:
-        return not self._go.is_set()
-
     def pause(self) -> None:
         """Close the source until ``resume``; frames that were captured are still inferred."""
-        self._go.clear()
-        self._halt.set()
-        self._source.interrupt()
+        self.paused = True
+        self._hold_or_go()
 
     def resume(self) -> None:
         """Open the source anew; a replay begins anew."""
-        self._go.set()
+        self.paused = False
+        self._hold_or_go()
+
+    def rest(self, rests: bool) -> None:
+        """The same for a schedule, which does not matter to whether it is paused."""
+        if rests != self.rests:
+            self.rests = rests
+            self._hold_or_go()
+
+    def _hold_or_go(self) -> None:
+        if not (self.paused or self.rests):
+            self._go.set()
+        elif self._go.is_set():
+            self._go.clear()
+            self._halt.set()
+            self._source.interrupt()
 
     def counts(self) -> dict[str, int]:
         """What the source itself counts, of frames that never came whole; empty for one that counts nothing. Any thread."""
@@ -85,7 +98,7 @@ class Capture:
             while not self._stop.is_set():
                 self._go.wait()
                 self._halt.clear()  # here and nowhere else: a read that was interrupted sees it until it came back
-                if self.paused or self._stop.is_set():
+                if not self._go.is_set() or self._stop.is_set():
                     continue
                 if self._session():
                     return

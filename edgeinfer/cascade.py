@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edgeinfer.crop import Aim, Crop, turned_format
+from edgeinfer.log import log
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.consistency import is_name
 from edgeinfer.model.engine import Engine
@@ -28,7 +29,7 @@ class ThenOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     models to say; everything about the second model itself is in its bundle."""
 
     bundle: str = ""
-    model: str = ""  # an installed one; it is taken up when the daemon starts or reloads
+    model: str = ""  # an installed one, which is followed while the daemon runs
     runtime: RuntimeOptions = RuntimeOptions()
     threshold: float | None = None  # only stricter (higher) than the bundle's
     labels: tuple[str, ...] = ()  # of the first model: only these; none: all
@@ -67,12 +68,14 @@ class Cascade:
         """Raises ManifestError where the bundle and the frames do not fit each other."""
         self.engine = engine
         self.looked = 0  #: crops the second model was run on
+        self.failed = 0  #: crops it failed on: the first model's result goes on without
+        self.last_error = ""
         self.put_off = 0  #: those that had to wait for another frame, since ``most`` were looked at
         self._options = options
         self._format = format
-        self._lane = engine.lane(crop_format(options, format), options.threshold)
-        self._crop = Crop(self._lane.preprocess, format, options.rotate is not None)
-        self._lane.preprocess = self._crop
+        self.lane = engine.lane(crop_format(options, format), options.threshold)
+        self._crop = Crop(self.lane.preprocess, format, options.rotate is not None)
+        self.lane.preprocess = self._crop
         self._every_ns = round(options.every_s * 1e9)
         self._remembered: list[Answer] = []
         self._numbers: list[int] = []
@@ -81,15 +84,11 @@ class Cascade:
 
     @property
     def nbytes(self) -> int:
-        return self._lane.nbytes
+        return self.lane.nbytes
 
     def warm_up(self) -> None:
         """One run on a blank frame that counts as none."""
-        self._lane.warm_up(Frame(self._format))
-
-    def take_up(self, engine: Engine) -> Cascade:
-        """The same with another engine. Raises ManifestError."""
-        return Cascade(self._options, engine, self._format)
+        self.lane.warm_up(Frame(self._format))
 
     def answer(self, frame: Frame, detections: Detections, tracker: Tracker | None) -> list[Answer | None]:
         """What is known of each detection, by row; the same list each time."""
@@ -141,10 +140,23 @@ class Cascade:
         format = frame.format
         assert isinstance(format, FrameFormat)  # plans refuse windows
         self._crop.aim(self._aim(box, format))
-        result = self._lane.infer(frame)
+        known.at_ns = frame.monotonic_ns
+        try:
+            result = self.lane.infer(frame)
+        except Exception as error:  # noqa: BLE001  a plug-in's fault costs one answer; the first model is not to blame
+            self._fail(error)
+            return
         self._crop.turn_back(result, format)
         self.looked += 1
-        known.document, known.state, known.at_ns = result.document(), result.state(), frame.monotonic_ns
+        known.document, known.state = result.document(), result.state()
+
+    def _fail(self, error: Exception) -> None:
+        """Told to the log once for each kind of failure."""
+        self.failed += 1
+        text = f"{type(error).__name__}: {error}"
+        if text != self.last_error:
+            self.last_error = text
+            log.error("model %s: a crop was skipped: %s", self.engine.bundle.manifest.name, text)
 
     def _aim(self, box: Box, format: FrameFormat) -> Aim:
         grow = 1 + 2 * self._options.margin
@@ -156,8 +168,9 @@ class Cascade:
 
     def figures(self) -> dict[str, Any]:
         """For health. Any thread."""
-        lane = self._lane
-        return {"inferred": self.looked, "put_off": self.put_off,
+        lane, manifest = self.lane, self.engine.bundle.manifest
+        return {"model": f"{manifest.name}:{manifest.version}", "runs_on": self.engine.session.runs_on,
+                "inferred": self.looked, "failed": self.failed, "error": self.last_error, "put_off": self.put_off,
                 "latency_ms": {"preprocess": lane.preprocess_ns.summary(), "invoke": lane.invoke_ns.summary(),
                                "decode": lane.decode_ns.summary()}}
 

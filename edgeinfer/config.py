@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgeinfer.cascade import ThenOptions
 from edgeinfer.commands import CommandOptions
 from edgeinfer.discovery import DiscoveryOptions
 from edgeinfer.errors import ConfigError, DataError, EdgeinferError, Fault
@@ -23,8 +24,16 @@ from edgeinfer.model.signature import PublicKey, read_public_key
 from edgeinfer.outbox import OutboxOptions
 from edgeinfer.probation import UpdateOptions
 from edgeinfer.registry import Table
+from edgeinfer.requests import RequestOptions
+from edgeinfer.scene.crossing import LineOptions
+from edgeinfer.scene.motion import MotionOptions
+from edgeinfer.scene.scene import SceneOptions
+from edgeinfer.scene.schedule import ScheduleOptions
+from edgeinfer.scene.tracker import TrackOptions
+from edgeinfer.scene.zones import ZoneOptions
 from edgeinfer.sinks import SINKS
 from edgeinfer.sources import SOURCES
+from edgeinfer.trigger import TriggerOptions
 from edgeinfer.typed import convert
 from edgeinfer.yamlfile import read_yaml
 
@@ -35,6 +44,7 @@ __all__ = ["Config", "HealthOptions", "MemoryOptions", "PipelineConfig", "PlugIn
 
 MAX_BYTES = 1024 * 1024  # a configuration is a page of text; more is the wrong file
 _PATHS = {"path", "ca", "certificate", "key", "password_file"}  # options of plug-ins that name files
+_MOST_PLACES = 32  # zones of a pipeline, and lines
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # safe as an MQTT topic level and as a file name
 _TAKEN = ("command", "response", "request")  # of edgeinfer/<node>/: see edgeinfer.commands
 
@@ -70,12 +80,38 @@ class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     gate: GateOptions = GateOptions()
     resample: bool = False  # a sensor of another rate than the model's is resampled, not refused
     threshold: float | None = None  # only stricter (higher) than the bundle's
+    trigger: TriggerOptions | None = None
+    schedule: ScheduleOptions | None = None
+    motion: MotionOptions | None = None
+    track: TrackOptions | None = None
+    zones: dict[str, ZoneOptions] = {}
+    lines: dict[str, LineOptions] = {}
+    then: ThenOptions | None = None
 
     def __post_init__(self) -> None:
         if bool(self.bundle) == bool(self.model):
             raise ValueError(f"expected either bundle or model, got {'both' if self.bundle else 'neither'}")
         if self.model and not is_name(self.model):
             raise ValueError(f"expected model of 1 to 64 letters, digits, '.', '_', '+' and '-', got {self.model[:80]!r}")
+        if self.trigger is not None and self.source.get("kind") == "requests":
+            raise ValueError("expected trigger with another source than requests, which wait for no line")
+        for kind, names in (("zones", self.zones), ("lines", self.lines)):
+            if len(names) > _MOST_PLACES or not all(map(_NAME.fullmatch, names)):
+                raise ValueError(f"expected at most {_MOST_PLACES} {kind} with names of letters, digits, - and _, "
+                                 f"got {', '.join(names)[:80]!r}")
+        tracked = self.scene.tracked
+        if self.motion is not None and tracked is not None and self.motion.awake_s < tracked.lost_s:
+            raise ValueError(f"expected motion.awake_s of at least track.lost_s ({tracked.lost_s:g}), got {self.motion.awake_s:g}")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The installed models that it names."""
+        return tuple(name for name in (self.model, self.then.model if self.then is not None else "") if name)
+
+    @property
+    def scene(self) -> SceneOptions:
+        """Tracks, zones and lines."""
+        return SceneOptions(track=self.track, zones=self.zones, lines=self.lines)
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +159,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
 
     @property
+    def request_topics(self) -> tuple[str, ...]:
+        """What is heard for sources of requests."""
+        return tuple(source.options.topic or f"edgeinfer/{self.node}/{name}/request" for name, source in self.sources.items()
+                     if isinstance(source.options, RequestOptions))
+
+    @property
     def store(self) -> Store:
         """The models that are installed here."""
         from edgeinfer.store import Store
@@ -132,13 +174,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def bundle_path(self, pipeline: str) -> Path:
         """Relative paths are relative to the configuration's folder. Raises ConfigError for a model that is not installed."""
         wanted = self.pipelines[pipeline]
-        if not wanted.model:
-            return (self.folder / wanted.bundle).resolve()
-        current = self.store.current(wanted.model)
+        return self._path_of(wanted.bundle, wanted.model, f"pipelines.{pipeline}.model")
+
+    def then_path(self, pipeline: str) -> Path | None:
+        """The same of the second model; None where there is none."""
+        wanted = self.pipelines[pipeline].then
+        return None if wanted is None else self._path_of(wanted.bundle, wanted.model, f"pipelines.{pipeline}.then.model")
+
+    def _path_of(self, bundle: str, model: str, where: str) -> Path:
+        if not model:
+            return (self.folder / bundle).resolve()
+        current = self.store.current(model)
         if current is None:
             installed = ", ".join(self.store.names())[:200] or "none"
-            raise ConfigError(f"pipelines.{pipeline}.model", f"an installed model ({installed})", f"'{wanted.model}'",
-                              f"edgeinfer install {wanted.model}.eib")
+            raise ConfigError(where, f"an installed model ({installed})", f"'{model}'", f"edgeinfer install {model}.eib")
         return current
 
     def keys(self) -> tuple[PublicKey, ...]:
@@ -204,13 +253,20 @@ def _plug_ins(document: dict[str, Any], faults: list[Fault]) -> tuple[dict[str, 
     pipelines = document.get("pipelines")
     for name, pipeline in pipelines.items() if isinstance(pipelines, dict) else ():
         if isinstance(pipeline, dict) and isinstance(pipeline.get("source"), dict):
-            source = _plug_in(SOURCES, pipeline["source"], f"pipelines.{name}.source", faults)
+            source = _plug_in(SOURCES, _with_broker(pipeline["source"], document.get("sink")), f"pipelines.{name}.source", faults)
             if source is not None:
                 sources[str(name)] = source
     if isinstance(pipelines, dict) and not pipelines:
         faults.append(Fault("pipelines", "at least one pipeline", "none"))
     sink = document.get("sink")
     return sources, _plug_in(SINKS, sink, "sink", faults) if isinstance(sink, dict) else None
+
+
+def _with_broker(source: dict[str, Any], sink: Any) -> dict[str, Any]:
+    """A source of MQTT values that names no broker hears the sink's."""
+    if source.get("kind") != "mqtt" or "broker" in source or not isinstance(sink, dict) or sink.get("kind") != "mqtt":
+        return source
+    return {**source, "broker": {key: value for key, value in sink.items() if key != "kind"}}
 
 
 def _plug_in(table: Table, value: dict[str, Any], where: str, faults: list[Fault]) -> PlugIn | None:

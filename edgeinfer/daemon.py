@@ -26,6 +26,7 @@ from edgeinfer.description import described, device
 from edgeinfer.discovery import Described, Device
 from edgeinfer.errors import EdgeinferError, StorageError, UnavailableError, UsageError
 from edgeinfer.health import Health, summary
+from edgeinfer.introductions import Introductions
 from edgeinfer.log import log
 from edgeinfer.model.trial import Verdict
 from edgeinfer.pipeline import Pipeline
@@ -61,6 +62,7 @@ class Daemon:
         self._trimmed = False
         self._health = Health(self.boot)
         self._standing = Standing()
+        self._introductions = Introductions()
         self._sink_is_of: tuple[Any, ...] = ()
 
     @property
@@ -101,6 +103,8 @@ class Daemon:
                 pipeline.capture.pause()
         self.updates = Updates(self.running, self._settings, self._exchange_models, since, left)
         self._device = device(self.config)
+        self._remote.desks = self.assembly.desks
+        self._introductions.refresh(self.assembly.lanes, self.config.state_folder)
         self.assembly.start()
 
     def request_stop(self) -> None:
@@ -117,7 +121,7 @@ class Daemon:
         self._sink_is_of = _of_sink(config)
         self.sink = self._make_sink(config)
         self._remote = Remote(config.commands, config.home_assistant, config.node, config.state_folder, self._wake.set)
-        self._remote.attach(self.sink)
+        self._remote.attach(self.sink, config.request_topics)
         self.sink.start()
 
     def _catch_signals(self) -> None:
@@ -145,6 +149,8 @@ class Daemon:
             self._feed_watchdog()
             if self.updates.tick(now):
                 vitals.trim_heap()
+            self.assembly.keep_schedules(time.time_ns())
+            self._introductions.refresh(self.assembly.lanes, self.config.state_folder)
             self._remote.tick(self, self.sink, now)
             self._standing.publish(self.config.node, self.assembly, self.updates, self.config.store, self.sink)
             if now >= next_health:
@@ -218,13 +224,14 @@ class Daemon:
 
     def _exchange(self, config: Config, plans: list[Plan]) -> None:
         """Stop what runs and assemble ``config``; the sink and its outbox stay where they are the same."""
-        sequences = self.assembly.sequences()
         self.assembly.stop()
+        sequences, identities = self.assembly.sequences(), self.assembly.identities()
         if _of_sink(config) != self._sink_is_of:
             self.sink.drain(_DRAIN_S)
             self.sink.stop()
             self._start_sink(config)
-        self.running.assembly = Assembly(config, plans, self.sink, self.boot, sequences)
+        self.running.assembly = Assembly(config, plans, self.sink, self.boot, sequences, identities)
+        self._remote.desks = self.assembly.desks
         self._progress = ()
 
     def device(self) -> Device:
@@ -302,4 +309,5 @@ class Daemon:
 
 def _of_sink(config: Config) -> tuple[Any, ...]:
     """What a sink is made of, and what it listens to: it stays over a reload where this is the same."""
-    return config.sink, config.outbox, config.node, config.commands, config.home_assistant, config.state_folder
+    return (config.sink, config.outbox, config.node, config.commands, config.home_assistant, config.state_folder,
+            config.request_topics)

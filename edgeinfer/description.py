@@ -28,4 +28,6 @@ def _described(plan: Plan, decoder: Decoder) -> Described:
     manifest = plan.bundle.manifest
     return Described(name=plan.name, task=TASKS.get(manifest.decoder.name, ""), labels=tuple(plan.bundle.labels),
                      threshold=plan.own_threshold, model=manifest.name, values=tuple(getattr(decoder, "names", ())),
-                     installed=bool(plan.config.model), gate=plan.config.gate)
+                     installed=bool(plan.config.model), gate=plan.config.gate,
+                     zones=tuple(name for name, zone in plan.config.zones.items() if not zone.exclude),
+                     lines=tuple(plan.config.lines))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from edgeinfer.gate import GateOptions
+from edgeinfer.scene.events import REASONS
 
 __all__ = ["TASKS", "Described", "Device", "DiscoveryOptions", "config_topic", "document"]
 
@@ -29,11 +30,13 @@ TASKS = {
 }
 
 # Jinja of Home Assistant
-_EVENT = ("{{% if not value_json.replayed | default(false) and value_json.reason != 'heartbeat' %}}"
+_EVENT = ("{{% if not value_json.replayed | default(false) and value_json.reason in {types} %}}"
           "{{{{ {{'event_type': value_json.reason, 'id': value_json.id, 'ts': value_json.ts{more}}} | tojson }}}}{{% endif %}}")
 _BOXES = ("{% set found = value_json.result.detections | default([]) %}{{ {'boxes': found | map(attribute='box') | list, "
           "'labels': found | map(attribute='label') | list} | tojson }}")
 _EVENT_TYPES = ["change", "off", "score", "frame"]  # the gate's reasons, but for the heartbeat
+_HAPPENED = ", ".join(f"'{key}': value_json.result.event.{key} | default(none)" for key in (
+    "zone", "line", "direction", "track", "label", "count", "seconds"))
 
 
 class DiscoveryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +79,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...] = ()  # of a regression
     installed: bool = False  # a model of this device's store: it can be updated
     gate: GateOptions = GateOptions()
+    zones: tuple[str, ...] = ()  # that count
+    lines: tuple[str, ...] = ()
 
     @property
     def most(self) -> float:
@@ -138,6 +143,7 @@ def _of_pipeline(options: DiscoveryOptions, device: Device, pipeline: Described,
         for label in options.labels:
             if label in pipeline.labels:
                 of_label(add, state, pipeline, label)
+    _scene(add, pipeline, topic)
     health = _Components(device.node, pipeline.name, [f"{root}/status"])  # these are told while the camera is away, too
     _diagnostics(health, device, pipeline, root)
     _controls(health, device, pipeline, topic, f"{root}/command/{pipeline.name}")
@@ -242,8 +248,24 @@ def _best(add: _Components, state: dict[str, Any], first: str, on: str) -> None:
 def _event(add: _Components, pipeline: Described, more: str) -> None:
     """Fed from results, never retained. Without a gate each frame is one: too many to be switched on unasked."""
     gated = pipeline.gate.on_change or pipeline.gate.min_score is not None
-    add("event", "result", {"state_topic": f"{add.topic}/result"}, _EVENT.format(more=more), event_types=_EVENT_TYPES,
-        enabled_by_default=gated)
+    add("event", "result", {"state_topic": f"{add.topic}/result"}, _EVENT.format(types=_EVENT_TYPES, more=more),
+        event_types=_EVENT_TYPES, enabled_by_default=gated)
+
+
+def _scene(add: _Components, pipeline: Described, topic: str) -> None:
+    """Zones and lines: what stands there now is retained at topics of their own; what happens is told once."""
+    for zone in pipeline.zones:
+        state = {"state_topic": f"{topic}/zone/{zone}"}
+        add("binary_sensor", f"{zone} occupied", state, "{{ 'ON' if value_json.occupied else 'OFF' }}", device_class="occupancy",
+            key=f"zone.{zone}.occupied")
+        add("sensor", f"{zone} count", state, "{{ value_json.count }}", state_class="measurement", key=f"zone.{zone}.count")
+    for line in pipeline.lines:
+        for way in ("in", "out"):
+            add("sensor", f"{line} {way}", {"state_topic": f"{topic}/line/{line}"}, f"{{{{ value_json['{way}'] }}}}",
+                state_class="total_increasing", key=f"line.{line}.{way}")
+    if pipeline.zones or pipeline.lines:
+        add("event", "scene", {"state_topic": f"{topic}/result"}, _EVENT.format(types=list(REASONS), more=f", {_HAPPENED}"),
+            event_types=list(REASONS))
 
 
 def _off_delay(gate: GateOptions) -> dict[str, Any]:

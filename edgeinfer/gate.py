@@ -122,6 +122,10 @@ class Gate:
         self._told_ns = now_ns
         return reason
 
+    def due(self, now_ns: int) -> bool:
+        """Whether a heartbeat is, so that a frame is worth looking at for its sake."""
+        return bool(self._heartbeat_ns) and now_ns - self._told_ns >= self._heartbeat_ns
+
     def suppressed(self) -> dict[str, int]:
         """How many frames were held back, by what, for health."""
         return dict(self._held)

@@ -2,14 +2,18 @@
 
     capture thread              inference thread, one per engine                              network thread
     source ── read_into ─▶ ring ── take ─▶ lane.infer ─▶ result ─▶ gate ─▶ payload ─▶ sink.publish ─▶ outbox ─▶ MQTT
+                                         ▲               ▲
+              schedule, motion: worth it?                scene: tracks, second model, zones, lines ─▶ events
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Any, NamedTuple
+
+import msgspec
 
 from edgeinfer.capture import Capture
 from edgeinfer.counters import Latency, Scores
@@ -18,9 +22,14 @@ from edgeinfer.gate import Gate
 from edgeinfer.log import log
 from edgeinfer.model.engine import Lane
 from edgeinfer.model.frame import Frame
+from edgeinfer.model.result import Detections, Result
 from edgeinfer.payload import Encoder
 from edgeinfer.probation import Figures
+from edgeinfer.requests import Desk
 from edgeinfer.ring import Bell
+from edgeinfer.scene.motion import Motion
+from edgeinfer.scene.scene import Scene
+from edgeinfer.scene.schedule import Schedule
 from edgeinfer.sinks import Sink
 
 __all__ = ["Exchange", "InferenceThread", "Pipeline", "Tenure"]
@@ -42,29 +51,42 @@ class Tenure:
 
 
 class Pipeline:
-    """One source, one lane of an engine, one gate. ``step`` belongs to the inference thread; figures may be read by any.
+    """One source, one lane of an engine, one gate, and what is composed around them. ``step`` and ``idle`` belong to the
+    inference thread; figures may be read by any.
 
-    The equation of frames: captured = inferred + skipped (overwritten, failed) + waiting (in a ring, or in the model now).
+    The equation of frames: captured = inferred + skipped (overwritten, failed, still, schedule) + waiting (in a ring, or in
+    the model now).
     """
 
-    def __init__(self, name: str, capture: Capture, lane: Lane, gate: Gate, encoder: Encoder, sink: Sink,
-                 topic: str) -> None:
+    def __init__(self, name: str, capture: Capture, lane: Lane, gate: Gate, encoder: Encoder, sink: Sink, topic: str, *,
+                 schedule: Schedule | None = None, motion: Motion | None = None, scene: Scene | None = None) -> None:
         self.name = name
         self.capture = capture
         self.lane = lane
         self.gate = gate
         self.inferred = 0
         self.failed = 0
+        self.held = {"still": 0, "schedule": 0}  # frames that the model never saw
         self.last_error = ""
+        self.schedule = schedule
+        self.motion = motion
+        self.scene = scene
         self.tenure = Tenure()
         self.sequence = 0
+        self.desk: Desk | None = None  # of a source of requests, which are answered
         self._encoder = encoder
         self._sink = sink
         self._topic = topic
 
     def step(self, frame: Frame) -> None:
         """One frame through the model, and its result to the sink if the gate lets it through."""
-        result = self.lane.infer(frame)
+        held = self._hold_back(frame)
+        if held:
+            self.held[held] += 1
+            return
+        result: Result = self.lane.infer(frame)
+        if self.scene is not None and isinstance(result, Detections):
+            result = self.scene.see(result, frame)
         now = monotonic_ns()
         reason = self.gate.admit(result, now)
         tenure = self.tenure
@@ -79,8 +101,46 @@ class Pipeline:
             payload = self._encoder.encode(result, self.sequence, frame.wall_ns, now - frame.monotonic_ns, reason)
             self._sink.publish(f"{self._topic}/result", payload, self.name)
             self._sink.set_retained(f"{self._topic}/state", payload, 3 * self.gate.heartbeat_s)
+        if self.scene is not None:
+            self._tell(self.scene, frame.wall_ns, now - frame.monotonic_ns)
+        asker = self.desk.asker(frame.sequence) if self.desk is not None else None
+        if self.desk is not None and asker is not None:
+            self.desk.answer(asker, self._encoder.answer(result, frame.wall_ns, now - frame.monotonic_ns))
 
-    def fail(self, error: BaseException) -> None:
+    def _hold_back(self, frame: Frame) -> str:
+        """Why this frame is not worth the model's time; "" when it is. A heartbeat that is due is always worth it."""
+        if self.schedule is not None and not self.schedule.active(frame.wall_ns):
+            self._leave()
+            if self.desk is not None:
+                self.desk.fail(frame.sequence, "outside of the pipeline's schedule")
+            return "schedule"
+        if self.motion is None or self.motion.admit(frame) or self.gate.due(monotonic_ns()):
+            return ""
+        if self.scene is not None:
+            self.scene.rest(frame.monotonic_ns)
+            self._tell(self.scene, frame.wall_ns, 0)
+        return "still"
+
+    def idle(self) -> None:
+        """There is no frame."""
+        if self.schedule is not None and self.scene is not None and not self.schedule.active(time_ns()):
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.scene is not None:
+            self.scene.leave()
+            self._tell(self.scene, time_ns(), 0)
+
+    def _tell(self, scene: Scene, wall_ns: int, latency_ns: int) -> None:
+        """Each event as a result of its own; figures of zones and lines, where they changed, for late-comers too."""
+        for event in scene.events:
+            self.sequence += 1
+            payload = self._encoder.encode(event, self.sequence, wall_ns, latency_ns, event.reason)
+            self._sink.publish(f"{self._topic}/result", payload, self.name)
+        for topic, document in scene.changed():
+            self._sink.set_retained(f"{self._topic}/{topic}", msgspec.json.encode(document))
+
+    def fail(self, error: BaseException, frame: Frame) -> None:
         """Count a frame that the model or a plug-in failed on; told to the log once for each kind of failure."""
         self.failed += 1
         self.tenure.failed += 1
@@ -88,6 +148,8 @@ class Pipeline:
         if text != self.last_error:
             self.last_error = text
             log.error("pipeline %s: a frame was skipped: %s", self.name, text)
+        if self.desk is not None:
+            self.desk.fail(frame.sequence, f"the model failed: {text}")
 
     def take_over(self, exchange: Exchange) -> None:
         """Another lane from the next frame on; where another model comes with it, everything is counted anew."""
@@ -110,18 +172,24 @@ class Pipeline:
 
     def figures(self) -> dict[str, Any]:
         """Counters and latencies for health."""
-        inferred, failed = self.inferred, self.failed  # read before the ring: a frame may be counted there meanwhile
+        inferred, failed, held = self.inferred, self.failed, dict(self.held)  # before the ring: it may count one meanwhile
         captured, overwritten, _ = self.capture.ring.counts()
+        scene, second = self.scene, self.scene.second if self.scene is not None else None
         return {
             "captured": captured,
             "inferred": inferred,
-            "skipped": {"overwritten": overwritten, "failed": failed},
-            "waiting": captured - inferred - overwritten - failed,
-            "published": self.sequence,
+            "skipped": {"overwritten": overwritten, "failed": failed, **held},
+            "waiting": captured - inferred - overwritten - failed - sum(held.values()),
+            "published": self.gate.told,
+            "seq": self.sequence,
             "held_back": self.gate.suppressed(),
             "payloads": {"truncated": self._encoder.truncated, "refused": self._encoder.refused},
             "source": {"working": self.capture.working, "paused": self.capture.paused, "failures": self.capture.failures,
                        "error": self.capture.last_error, **self.capture.counts()},
+            "schedule": {"active": self.schedule.active(time_ns())} if self.schedule is not None else None,
+            "motion": {"share": round(self.motion.share, 4), "moved": self.motion.moved} if self.motion is not None else None,
+            "scene": scene.figures() if scene is not None else None,
+            "then": second.figures() if second is not None else None,
             "drift": self.lane.drift.document() if self.lane.drift is not None else None,
             "latency_ms": {"preprocess": self.lane.preprocess_ns.summary(), "invoke": self.lane.invoke_ns.summary(),
                            "decode": self.lane.decode_ns.summary(), "total": self.tenure.total_ns.summary()},
@@ -180,14 +248,15 @@ class InferenceThread:
         for pipeline in self._pipelines:
             frame = pipeline.capture.ring.take()
             if frame is None:
+                pipeline.idle()
                 continue
             any_frame = True
             try:
                 pipeline.step(frame)
             except EdgeinferError as error:
-                pipeline.fail(error)
+                pipeline.fail(error, frame)
             except Exception as error:  # noqa: BLE001  the outermost place of this thread: a plug-in's fault costs one frame
-                pipeline.fail(error)
+                pipeline.fail(error, frame)
         self.progress += 1
         return any_frame
 

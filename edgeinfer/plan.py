@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from edgeinfer.composition import Composition, check
 from edgeinfer.config import Config, PipelineConfig
 from edgeinfer.errors import BudgetError, ConfigError, EdgeinferError
 from edgeinfer.model.backends import RuntimeOptions
@@ -21,6 +23,7 @@ from edgeinfer.model.trial import Verdict, trial
 from edgeinfer.ring import slots_for
 from edgeinfer.sliding import frame_source
 from edgeinfer.sources import FrameSource
+from edgeinfer.trigger import Triggered
 
 __all__ = ["EngineKey", "Plan", "bill_of", "make_plan", "make_plans", "try_models"]
 
@@ -42,6 +45,7 @@ class Plan:
     lane_bytes: int
     threshold: float | None
     own_threshold: float | None
+    composition: Composition
 
     @property
     def engine_key(self) -> EngineKey:
@@ -77,14 +81,17 @@ def make_plan(config: Config, name: str, path: Path, keys: Sequence[PublicKey], 
     where = f"pipelines.{name}"
     pipeline = config.pipelines[name]
     bundle = open_model(path, config.state_folder / "unpacked", keys)
-    source = frame_source(config.sources[name].make(), bundle.manifest.preprocess, f"{where}.source", pipeline.resample)
+    source = frame_source(config.sources[name].make(), bundle.manifest.preprocess, f"{where}.source", pipeline.resample,
+                          bundle.folder)
+    if pipeline.trigger is not None:
+        source = Triggered(source, pipeline.trigger)
     format = source.format()
     ring_bytes = slots_for(format, not source.live) * format.nbytes
     check_room(f"{where}.source", "frames", ring_bytes)
     preprocess = build(bundle.manifest.preprocess, bundle.manifest.inputs[0], format)
     decoder, threshold = _decoder(bundle, where, pipeline.threshold if threshold is None else threshold, pipeline.threshold)
     return Plan(name, pipeline, bundle, source, format, ring_bytes, preprocess.nbytes + decoder.nbytes, threshold,
-                getattr(decoder, "own_threshold", None))
+                getattr(decoder, "own_threshold", None), check(config, name, bundle, decoder, format, keys))
 
 
 def _decoder(bundle: Bundle, where: str, wanted: float | None, configured: float | None) -> tuple[Decoder, float | None]:
@@ -105,13 +112,19 @@ def _decoder(bundle: Bundle, where: str, wanted: float | None, configured: float
 
 
 def try_models(config: Config, plans: Sequence[Plan]) -> dict[str, Verdict]:
-    """The verdict on each pipeline's model: loaded for the first time in a child process that a malformed one may kill."""
+    """The verdict on each pipeline's model (by its name) and on its second one (NAME.then): loaded for the first time in a
+    child process that a malformed one may kill."""
+    models = {plan.name: (plan.bundle, plan.config.runtime) for plan in plans}
+    models |= {_second(plan): (then.bundle, then.options.runtime) for plan in plans if (then := plan.composition.then) is not None}
     verdicts: dict[tuple[str, RuntimeOptions], Verdict] = {}
-    for plan in plans:
-        key = plan.bundle.digest, plan.config.runtime
-        if key not in verdicts:
-            verdicts[key] = trial(plan.bundle, plan.config.runtime, config.state_folder / "trials")
-    return {plan.name: verdicts[plan.bundle.digest, plan.config.runtime] for plan in plans}
+    for bundle, runtime in models.values():
+        if (bundle.digest, runtime) not in verdicts:
+            verdicts[bundle.digest, runtime] = trial(bundle, runtime, config.state_folder / "trials")
+    return {name: verdicts[bundle.digest, runtime] for name, (bundle, runtime) in models.items()}
+
+
+def _second(plan: Plan) -> str:
+    return f"{plan.name}.then"  # no pipeline's name holds a dot
 
 
 def bill_of(config: Config, plans: Sequence[Plan], verdicts: Mapping[str, Verdict], resident: int) -> Bill:
@@ -121,12 +134,13 @@ def bill_of(config: Config, plans: Sequence[Plan], verdicts: Mapping[str, Verdic
     """
     bill = Bill()
     bill.add("process", "Python, libraries", resident, measured=True)
-    engines: dict[EngineKey, int] = {}
+    engines: dict[Hashable, int] = {}
     second: dict[str, int] = {}
     for plan in plans:
         slots = plan.ring_bytes // plan.format.nbytes
         bill.add(plan.name, f"ring, {slots} slots of {plan.format.nbytes} bytes", plan.ring_bytes)
         bill.add(plan.name, "preprocess and decoder", plan.lane_bytes)
+        _compose(bill, plan, engines, verdicts)
         growth = 0 if plan.engine_key in engines else verdicts[plan.name].memory_bytes
         if plan.engine_key not in engines:
             engines[plan.engine_key] = growth
@@ -144,7 +158,23 @@ def bill_of(config: Config, plans: Sequence[Plan], verdicts: Mapping[str, Verdic
     return bill
 
 
-def _windows(bundle: Bundle) -> tuple[float, ...]:
-    """How samples become frames; empty for pictures, which come as the source has them."""
+def _compose(bill: Bill, plan: Plan, engines: dict[Hashable, int], verdicts: Mapping[str, Verdict]) -> None:
+    """What stands around the model; a second model is shared by the pipelines of one inference thread only."""
+    composition = plan.composition
+    if composition.nbytes:
+        bill.add(plan.name, "motion gate and scene", composition.nbytes)
+    if composition.then is not None:
+        bill.add(plan.name, "crops, preprocess and decoder of the second model", composition.then.nbytes)
+        key = plan.engine_key, composition.then.engine_key
+        if key not in engines:
+            engines[key] = verdicts[_second(plan)].memory_bytes
+            bill.add(composition.then.bundle.manifest.name, "second model and runtime", engines[key], measured=True)
+
+
+def _windows(bundle: Bundle) -> tuple[Any, ...]:
+    """How samples and rows become frames; empty for pictures, which come as the source has them."""
     spec = bundle.manifest.preprocess
-    return (spec.length, spec.channels, spec.hop, spec.rate) if isinstance(spec, WindowSpec) else ()
+    if not isinstance(spec, WindowSpec):
+        return ()
+    tokenizer = bundle.manifest.files[spec.text.tokenizer] if spec.text is not None else None
+    return spec.length, spec.channels, spec.hop, spec.rate, spec.table, spec.text, tokenizer

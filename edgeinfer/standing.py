@@ -1,7 +1,7 @@
 """What is retained of each pipeline beside its results: whether its source delivers, what was set, which model runs.
 
-    edgeinfer/<node>/<pipeline>/availability   online, offline: the source delivers; a pipeline that was switched off keeps
-                                               what it was: nothing is broken, and its switch must stay usable
+    edgeinfer/<node>/<pipeline>/availability   online, offline: the source delivers; a pipeline that was switched off, or rests by
+                                               its schedule, keeps what it was: nothing is broken, and its switch must stay usable
     edgeinfer/<node>/<pipeline>/enabled        ON, OFF
     edgeinfer/<node>/<pipeline>/threshold      the threshold in force; not there for a decoder without one
     edgeinfer/<node>/<pipeline>/model          {"installed_version", "latest_version", "in_progress"}
@@ -28,6 +28,7 @@ from edgeinfer.update import Updates
 
 __all__ = ["Standing", "threshold_of"]
 
+_BY_ITSELF = b""  # told by the pipeline at once; here it is only known, so that it is removed with the pipeline
 _OPENING_S = 5.0  # a camera that is opened anew after a reload, and has not failed, is not told as offline
 
 
@@ -54,12 +55,14 @@ class Standing:
                 if threshold is not None:
                     wanted[f"{topic}/threshold"] = f"{threshold:g}".encode()
                 wanted[f"{topic}/model"] = self._model(plan, updates, store)
+                if pipeline.scene is not None:
+                    wanted |= {f"{topic}/{place}": _BY_ITSELF for place in pipeline.scene.topics}
         for topic in self._told.keys() - wanted.keys():
             sink.set_retained(topic, b"")
             if topic.endswith("/availability"):
                 sink.set_retained(f"{topic.removesuffix('/availability')}/state", b"")
         for topic, payload in wanted.items():
-            if self._told.get(topic) != payload:
+            if payload and self._told.get(topic) != payload:
                 sink.set_retained(topic, payload)
         self._told = wanted
 
@@ -68,7 +71,7 @@ class Standing:
         if capture.working:
             self._delivered_s[topic] = now_s
             return b"online"
-        if capture.paused or (capture.ended.is_set() and not capture.last_error):
+        if capture.paused or capture.rests or (capture.ended.is_set() and not capture.last_error):
             return self._told.get(topic, b"online")
         opening = not capture.last_error and now_s - self._delivered_s.get(topic, -math.inf) < _OPENING_S
         return b"online" if opening else b"offline"

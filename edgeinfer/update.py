@@ -24,7 +24,7 @@ from edgeinfer.assembly import Assembly, Group, Replacement
 from edgeinfer.config import Config
 from edgeinfer.errors import ConfigError, DataError, EdgeinferError
 from edgeinfer.log import log
-from edgeinfer.model.bundle import read
+from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.trial import Verdict
 from edgeinfer.payload import timestamp
 from edgeinfer.plan import Plan, bill_of, make_plan, make_plans, try_models
@@ -95,14 +95,17 @@ class _Preparation(threading.Thread):
         groups = [group for group in assembly.groups if group.plans[0].config.model == name]
         old = [plan for group in groups for plan in group.plans]
         made = {plan.name: make_plan(config, plan.name, self.folder, keys, self._thresholds.get(plan.name)) for plan in old}
+        seconds = [plan for plan in assembly.plans if plan.name not in made and name in plan.config.models]
+        made |= {plan.name: make_plan(config, plan.name, plan.bundle.folder, keys, plan.threshold) for plan in seconds}
         self.plans = list(made.values())
         self.verdicts = try_models(config, self.plans)
         rest = [plan for plan in assembly.plans if plan.name not in made]
         bill_of(config, [*rest, *self.plans], {**self._running.verdicts, **self.verdicts}, self._running.resident)
         shares = [{made[plan.name].engine_key for plan in group.plans} for group in groups]
         self.whole = any(len(keys) > 1 for keys in shares) or not all(made[plan.name].fits_ring_of(plan) for plan in old)
+        self.whole |= any(name == then.model for plan in self.plans if (then := plan.config.then) is not None)
         if self._watched:  # before the model is loaded in this process, which it might kill
-            digest = self.plans[0].bundle.digest
+            digest = next(bundle.digest for plan in self.plans for model, bundle in _installed(plan) if model == name)
             config.store.begin_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False))
         for group in () if self.whole else groups:
             self.ready.append((group, Replacement([made[plan.name] for plan in group.plans])))
@@ -121,18 +124,18 @@ class Updates:
         self._followers: dict[str, _Follower] = {}
         self.counts["rolled_back"] += len(left)
         for plan in running.assembly.plans:
-            if plan.config.model and plan.config.model not in self._followers:
-                self._follow(plan, since)
+            for name, bundle in _installed(plan):
+                if name not in self._followers:
+                    self._follow(name, bundle, since)
         for name, reason in left.items():
             self._followers[name].state, self._followers[name].reason = "rolled back", reason
 
-    def _follow(self, plan: Plan, since: Updates | None) -> None:
-        name = plan.config.model
-        follower = self._followers[name] = _Follower(name, plan.bundle.folder)
+    def _follow(self, name: str, bundle: Bundle, since: Updates | None) -> None:
+        follower = self._followers[name] = _Follower(name, bundle.folder)
         before = since._followers.get(name) if since is not None else None
         if before is not None and before.serving == follower.serving:
             follower.watch, follower.state, follower.reason = before.watch, before.state, before.reason
-        elif self._settings.accepted(name) != plan.bundle.digest and self._store.previous(name) is not None:
+        elif self._settings.accepted(name) != bundle.digest and self._store.previous(name) is not None:
             self._begin_watch(follower, Probation(self._running.config.updates, {}, time.monotonic()))
 
     def tick(self, now_s: float) -> bool:
@@ -181,7 +184,7 @@ class Updates:
 
     def _judge(self, follower: _Follower, watch: Probation, now_s: float) -> None:
         pipelines = [pipeline for pipeline in self._running.assembly.pipelines
-                     if self._running.config.pipelines[pipeline.name].model == follower.name]
+                     if follower.name in self._running.config.pipelines[pipeline.name].models]
         state = watch.judge({pipeline.name: pipeline.model_figures() for pipeline in pipelines}, now_s)
         if state == "watching":
             return
@@ -218,7 +221,7 @@ class Updates:
         follower.serving, follower.reason = prepared.folder, follower.reason if follower.state == "rolled back" else ""
         self.counts["swapped"] += 1
         log.info("model %s: %s took over from %s%s", follower.name, prepared.folder.name, before.name,
-                 " (with a stop: another window or another share of engines)" if prepared.whole else " between two frames")
+                 " (with a stop: another window, share of engines or second model)" if prepared.whole else " between two frames")
         if watched:
             self._begin_watch(follower, Probation(running.config.updates, old, now_s))
         else:
@@ -282,11 +285,18 @@ class Updates:
                 _quietly(partial(self._store.save_probation, follower.name, msgspec.structs.replace(record, clean=True)))
 
 
+def _installed(plan: Plan) -> list[tuple[str, Bundle]]:
+    """The installed models that run in a pipeline, its own and the second one."""
+    then = plan.composition.then
+    named = [(plan.config.model, plan.bundle), *([(then.options.model, then.bundle)] if then is not None else [])]
+    return [(name, bundle) for name, bundle in named if name]
+
+
 def settle(config: Config, settings: Settings) -> dict[str, str]:
     """At start, before a model is loaded: a new one that ended the daemon too often, or that fails its trial, gives way to
     the one before it. Why, by model. Raises nothing: what is left to complain of, ``make_plans`` does."""
     reasons: dict[str, str] = {}
-    for name in sorted({pipeline.model for pipeline in config.pipelines.values()} - {""}):
+    for name in sorted({model for pipeline in config.pipelines.values() for model in pipeline.models}):
         reason = " ".join((_quietly(partial(_settle, config, settings, name)) or "").split())[:500]
         if reason:
             log.error("model %s: rolled back: %s", name, reason)
@@ -328,7 +338,8 @@ def restarted(record: Record, boot_id: str) -> Record:
 def _failed_trial(config: Config, name: str, current: Path) -> str:
     try:
         keys = config.keys()
-        plans = [make_plan(config, pipeline, current, keys) for pipeline, one in config.pipelines.items() if one.model == name]
+        plans = [make_plan(config, pipeline, current if one.model == name else config.bundle_path(pipeline), keys)
+                 for pipeline, one in config.pipelines.items() if name in one.models]
         try_models(config, plans)
     except DataError as error:
         return str(error)

@@ -158,3 +158,21 @@ def test_a_source_says_how_long_its_back_off_may_get() -> None:
     quick, slow = _capture(_Broken(SyntheticOptions(fps=20)))._backoff, _capture(_camera())._backoff
     assert max(quick.delay_s() for _ in range(20)) <= 1.25 * 0.5
     assert 20 < max(slow.delay_s() for _ in range(20)) <= 37.5
+
+
+def test_a_schedule_closes_the_source_and_a_switch_keeps_its_own_word() -> None:
+    """Who rests and is switched off delivers only when both are over."""
+    capture = _capture(_command("import sys, time\nwhile True: sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(.01)"))
+    capture.start()
+    until(lambda: capture.ring.captured, "frames")
+    capture.rest(True)
+    until(lambda: not capture.working, "a closed source")
+    capture.pause()
+    capture.rest(False)
+    assert (capture.paused, capture.rests) == (True, False)
+    captured = capture.ring.captured
+    capture.resume()
+    until(lambda: capture.ring.captured > captured, "frames again")
+    assert capture.failures == 0
+    capture.stop()
+    assert capture.join(5)

@@ -41,9 +41,21 @@ class Kalman:
         for array in (self.at, self.speed, self._pp, self._pv, self._vv):
             array[slot] = 0
 
-    def keep_size(self, slot: int) -> None:
-        """Out of sight: it moves on, and neither grows nor shrinks."""
+    def lose(self, slot: int, box: Array | None = None, speed: Array | None = None) -> None:
+        """Out of sight: it moves on, and neither grows nor shrinks. ``box`` and ``speed`` (x, y) where they are known better
+        than from what was seen last."""
+        if box is not None and speed is not None:
+            self.begin(slot, box)
+            self.speed[slot, :2] = speed
+            self._vv[slot] = (_PUSHED * box[[2, 3, 2, 3]]) ** 2
         self.speed[slot, 2:] = 0
+
+    def find(self, slot: int, box: Array) -> None:
+        """It is in sight again, perhaps a part of it only: where it is comes from there, how fast it moves does not."""
+        speed = self.speed[slot, :2].copy()
+        self.begin(slot, box)
+        self.speed[slot, :2] = speed
+        self._vv[slot] = (_PUSHED * box[[2, 3, 2, 3]]) ** 2
 
     def predict(self, seconds: float) -> None:
         """All boxes, so much later."""

@@ -25,7 +25,7 @@ _SHIFT = 4  # a step goes 1/16 of the way: what stays is a part of the backgroun
 class MotionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``mask``: polygons in which movement does not matter (a tree, a clock), in fractions of the frame."""
 
-    sensitivity: float = 0.5  # 0 to 1: how little of a difference is one (from 60 grey levels down to 4)
+    sensitivity: float = 0.5  # 0 to 1: how little of a difference is one: 60 grey levels, 13 in the middle, 3
     min_area: float = 0.001  # share of the frame that must have changed
     awake_s: float = 5.0  # so long after the last movement the model looks at every frame
     look_s: float = 60.0  # and at one in so many seconds of stillness; 0: never
@@ -52,7 +52,7 @@ class Motion:
         self.moved = 0  #: frames with movement
         self._cv2 = cv2
         self._options = options
-        self._least = 4 + round(56 * (1 - options.sensitivity))
+        self._least = round(60 ** (1 - options.sensitivity) * 3**options.sensitivity)
         self._awake_ns, self._look_ns = round(options.awake_s * 1e9), round(options.look_s * 1e9)
         self._until_ns = self._looked_ns = self._learnt_ns = -(1 << 62)
         self._format: object = None

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from edgeinfer.model.engine import Lane
 from edgeinfer.model.frame import Frame
 from edgeinfer.model.result import Detections
 from edgeinfer.scene.crossing import Line, LineOptions
@@ -26,6 +27,11 @@ class SceneOptions(msgspec.Struct, frozen=True, kw_only=True):
     lines: Mapping[str, LineOptions] = {}
 
     @property
+    def tracked(self) -> TrackOptions | None:
+        """How, where identities are given."""
+        return self.track or (TrackOptions() if self.zones or self.lines else None)
+
+    @property
     def labels(self) -> tuple[tuple[str, str], ...]:
         """(where, label) of each label that is named."""
         return tuple((f"{kind}.{name}.labels", label) for kind, table in (("zones", self.zones), ("lines", self.lines))
@@ -35,8 +41,14 @@ class SceneOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Second(Protocol):
     """A second model that looks at what the first one found."""
 
+    lane: Lane
+
     def answer(self, frame: Frame, detections: Detections, tracker: Tracker | None) -> list[Answer | None]:
         """By row; the same list each time."""
+        ...
+
+    def figures(self) -> dict[str, Any]:
+        """For health. Any thread."""
         ...
 
 
@@ -45,7 +57,7 @@ class Scene:
 
     def __init__(self, options: SceneOptions, second: Second | None = None, begun: int = 0) -> None:
         """``begun``: identities that an earlier scene of the same pipeline gave."""
-        wanted = options.track or (TrackOptions() if options.zones or options.lines else None)
+        wanted = options.tracked
         self.tracker = Tracker(wanted, begun) if wanted is not None else None
         most = wanted.most if wanted is not None else 0
         zones = {name: Zone(name, zone, 0 if zone.exclude else most) for name, zone in options.zones.items()}
@@ -94,7 +106,8 @@ class Scene:
     def leave(self) -> None:
         """Nothing is looked at any more: nobody is known to be anywhere. Once, however often it is called."""
         self.events.clear()
-        if self.tracker is not None and any(track.number for track in self.tracker.tracks):
+        if self.tracker is not None and (any(track.number for track in self.tracker.tracks)
+                                         or any(zone.count or zone.occupied for zone in self.zones)):
             self.tracker.forget()
             for zone in self.zones:
                 zone.vacate(self.events)

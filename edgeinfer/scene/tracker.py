@@ -3,6 +3,9 @@
 Association in two rounds as in ByteTrack (Zhang et al., 2022): detections that may begin a track first, with all tracks; then
 the weak ones, with tracks that were seen the last time. A third round finds what was out of sight: a lost track takes a
 detection near to where it must be by now, the farther the longer ago it was seen.
+
+Who goes behind something is seen in part first: the box shrinks, and its middle slows down. So each track remembers its last
+full view; where the part that was seen last lies in that view, moved on, the track goes on from the view.
 """
 
 from __future__ import annotations
@@ -18,10 +21,16 @@ from edgeinfer.scene.kalman import Kalman
 
 __all__ = ["Track", "TrackOptions", "Tracker"]
 
-_REACH = 0.5  # how far from its prediction a lost thing may be found, in its sizes
+_REACH = 0.5  # how far from its prediction a thing may be found, in its sizes
 _REACH_PER_S = 1.5  # and so much more for each second
 _LONGEST_REACH = 3.0
-_GROWN = 2.0  # it may be so many times as large or small
+_LARGER, _SMALLER = 2.0, 0.02  # it may be so many times as long or as short: at first only a part of it is seen
+_FULL = 0.9  # of the area of the last full view makes another one
+_SETTLED = 4  # frames until the velocity is worth remembering
+_STEADY_NS = 400_000_000  # its time constant: it slows down while the first tenth of the thing goes out of sight
+_VIEW_NS = 3_000_000_000  # the last full view is forgotten after that: the thing has become smaller
+_BLINK_NS = 300_000_000  # a detector misses for so long what is in full sight
+_WITHIN = 0.75  # sizes of the view, moved on, in which the middle of what was seen last must lie around its own
 
 
 class TrackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,12 +57,13 @@ class Track:
     """One slot of the tracker. ``number`` is another for each thing that had the slot (0: free); ``id`` is the identity, given
     once the thing is confirmed (0 before). The box is where it was seen last, in fractions of the frame."""
 
-    __slots__ = ("born_ns", "bottom", "hits", "id", "index", "label", "left", "number", "right", "row", "score", "seen_ns",
-                 "slot", "top")
+    __slots__ = ("born_ns", "bottom", "hidden", "hits", "id", "index", "label", "left", "number", "right", "row", "score",
+                 "seen_ns", "slot", "top")
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
         self.number = self.id = self.hits = self.index = 0
+        self.hidden = False  # out of sight for so long that it is followed by its last full view
         self.label = ""
         self.score = self.left = self.top = self.right = self.bottom = 0.0
         self.born_ns = self.seen_ns = 0
@@ -76,6 +86,8 @@ class Tracker:
         self.refused = 0  #: detections that found no free slot
         self._lost_ns = round(options.lost_s * 1e9)
         self._kalman = Kalman(options.most)
+        self._views = np.zeros((options.most, 7))  # the last full view: the filtered box, its velocity, and the largest area
+        self._viewed_ns = [0] * options.most
         self._found = np.zeros((options.most, 4))  # detections: centre x, centre y, width, height
         self._strong = np.zeros(options.most, bool)
         self._score = np.zeros((options.most, options.most))  # of a pair; -1: not to be paired
@@ -96,17 +108,17 @@ class Tracker:
             track.row = -1
         self._pair(before, detections.rows, rows, strong=True)
         self._pair([track for track in before if track not in lost], detections.rows, rows, strong=False)
-        self._find(lost, detections.rows, rows)
+        self._find(before, detections.rows, rows)
         for track in before:
             if track.row < 0:
                 self._miss(track)
         for row in range(rows):
             if self.of_row[row] is None and self._strong[row]:
                 self._begin(row, detections.rows[row])
-        for track in self.of_row[:rows]:
-            if track is not None and not track.id and track.hits >= options.confirm:
+        for seen in self.of_row[:rows]:
+            if seen is not None and not seen.id and seen.hits >= options.confirm:
                 self.begun += 1
-                track.id = self.begun
+                seen.id = self.begun
 
     def forget(self) -> None:
         """Everything that is followed now; identities go on."""
@@ -134,17 +146,17 @@ class Tracker:
         self._greedily(score, tracks, rows, count, self.options.min_iou, strong)
 
     def _find(self, tracks: Sequence[Track], rows: Sequence[Box], count: int) -> None:
-        """What was out of sight, by where it must be now: the score is 1 there and 0 at the end of its reach."""
+        """What was out of sight, or has jumped, by where it must be now: the score is 1 there and 0 at the end of its reach."""
         tracks = [track for track in tracks if track.row < 0 and track.id]
         if not tracks or not count:
             return
         slots = [track.slot for track in tracks]
         at, found = self._kalman.at[slots][:, None, :], self._found[None, :count, :]
         reach = np.array([min(_REACH + _REACH_PER_S * (self._now_ns - track.seen_ns) / 1e9, _LONGEST_REACH) for track in tracks])
-        size = np.maximum((at[..., 2:] + found[..., 2:]) / 2, 1e-9)
+        size = np.maximum(np.maximum(at[..., 2:], found[..., 2:]), 1e-9)
         away = np.sqrt((((found[..., :2] - at[..., :2]) / size) ** 2).sum(axis=-1)) / reach[:, None]
         grown = np.maximum(found[..., 2:], 1e-9) / np.maximum(at[..., 2:], 1e-9)
-        away[(np.maximum(grown, 1 / grown) > _GROWN).any(axis=-1)] = 2
+        away[((grown > _LARGER) | (grown < _SMALLER)).any(axis=-1)] = 2
         score = self._score[: len(tracks), :count]
         np.subtract(1, away, out=score)
         self._greedily(score, tracks, rows, count, 0.0, strong=True)
@@ -178,11 +190,38 @@ class Tracker:
             score[:, row] = -1
 
     def _see(self, track: Track, row: int, box: Box) -> None:
-        self._kalman.correct(track.slot, self._found[row])
-        track.row, track.hits, track.seen_ns = row, track.hits + 1, self._now_ns
+        if track.hidden:
+            self._kalman.find(track.slot, self._found[row])
+        else:
+            self._kalman.correct(track.slot, self._found[row])
+        track.row, track.hits, track.hidden, track.seen_ns = row, track.hits + 1, False, self._now_ns
         self.of_row[row] = track
         track.index, track.label, track.score = box.index, box.label, box.score
         track.left, track.top, track.right, track.bottom = box.left, box.top, box.right, box.bottom
+        self._remember(track)
+
+    def _remember(self, track: Track) -> None:
+        """This view, where it is a full one. The largest area does not follow one that shrinks, or each view would be full."""
+        view, box = self._views[track.slot], self._kalman.at[track.slot]
+        area = box[2] * box[3]
+        if track.hits == 1 or self._now_ns - self._viewed_ns[track.slot] > _VIEW_NS:
+            view[6] = area
+        if area >= _FULL * view[6]:
+            weight = 1.0 if track.hits < _SETTLED else min((self._now_ns - self._viewed_ns[track.slot]) / _STEADY_NS, 1.0)
+            view[4:6] += weight * (self._kalman.speed[track.slot, :2] - view[4:6])
+            view[:4], view[6] = box, max(area, view[6])
+            self._viewed_ns[track.slot] = self._now_ns
+
+    def _hide(self, track: Track) -> None:
+        """Out of sight for longer than a detector blinks. What was seen last may have been a part of it."""
+        track.hidden = True
+        view = self._views[track.slot].copy()
+        view[:2] += view[4:6] * ((track.seen_ns - self._viewed_ns[track.slot]) / 1e9)  # where it was when it was seen last
+        away_x, away_y = abs((track.left + track.right) / 2 - view[0]), abs((track.top + track.bottom) / 2 - view[1])
+        area = (track.right - track.left) * (track.bottom - track.top)
+        if area < _FULL * view[6] and away_x < _WITHIN * view[2] and away_y < _WITHIN * view[3]:
+            view[:2] += view[4:6] * ((self._now_ns - track.seen_ns) / 1e9)
+            self._kalman.lose(track.slot, view[:4], view[4:6])
 
     def _miss(self, track: Track) -> None:
         """Not seen in this frame: given up when it was never confirmed, is lost for too long, or has left the frame."""
@@ -190,13 +229,15 @@ class Tracker:
         gone = not (-width / 2 < x < 1 + width / 2 and -height / 2 < y < 1 + height / 2)
         if not track.id or gone or self._now_ns - track.seen_ns > self._lost_ns:
             self._free(track)
-        else:
-            self._kalman.keep_size(track.slot)
+            return
+        self._kalman.lose(track.slot)
+        if not track.hidden and self._now_ns - track.seen_ns >= _BLINK_NS:
+            self._hide(track)
 
     def _free(self, track: Track) -> None:
         self._kalman.free(track.slot)
         track.number = track.id = track.hits = 0
-        track.row = -1
+        track.row, track.hidden = -1, False
 
     def _begin(self, row: int, box: Box) -> None:
         track = next((track for track in self.tracks if not track.number), None) or self._oldest_lost()

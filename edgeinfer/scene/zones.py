@@ -112,6 +112,7 @@ class Zone:
             if stay.inside:
                 self._leave(stay, stay.seen_ns, events)
             stay.begin(0)
+        self._tell(events, "count")
         if self.occupied:
             self.occupied = False
             self._tell(events, "empty")

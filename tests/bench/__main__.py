@@ -5,6 +5,8 @@
     sharing        four pipelines on one engine over one pipeline
     decoders       each decoder on a head as large as a real one
     memory         PSS of the daemon, sensor and camera
+    motion         CPU of an empty scene with the motion gate and without
+    requests       from a transaction published over MQTT 5 to its answer
     swap           the longest gap between two results while installed models are exchanged
 
 Two more are long and run only when named; scripts/bench-accuracy does it, with the environment that NNCF wants:
@@ -21,7 +23,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import accuracy, decoders, memory, speed, swap
+from tests.bench import accuracy, decoders, memory, motion, requests, speed, swap
 from tests.conftest import ROOT
 
 _BENCHES: dict[str, Callable[[Path, Path], None]] = {
@@ -30,6 +32,8 @@ _BENCHES: dict[str, Callable[[Path, Path], None]] = {
     "sharing": speed.sharing,
     "decoders": decoders.decoders,
     "memory": memory.memory,
+    "motion": motion.motion,
+    "requests": requests.requests,
     "swap": swap.swap,
 }
 _ASKED: dict[str, Callable[[Path, Path], None]] = {"accuracy": accuracy.accuracy, "photos": accuracy.photos}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,7 +67,7 @@ def test_in_and_out_take_turns_and_end_on_the_side_where_it_is(stops: list[Point
     """One thing that jumps about within the line's ends: counts never go back, and their difference is its side."""
     tracker, line, events = Tracker(TrackOptions(confirm=1, min_iou=0.01)), Line("door", LineOptions(points=DOWN), 64), Events()
     side, difference, walk = None, 0, list[Point]()
-    for (x0, y0), (x1, y1) in zip(stops, stops[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(stops):
         walk += [(x0 + (x1 - x0) * step / 12, y0 + (y1 - y0) * step / 12) for step in range(12)]
     for number, (x, y) in enumerate(walk):
         tracker.update(detections([at(x, y, 0.3, 0.3)]), number * SECOND // 10)

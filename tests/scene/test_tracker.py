@@ -141,3 +141,35 @@ def test_whatever_comes_no_two_rows_share_an_identity_and_no_identity_comes_twic
 def test_options_that_cannot_be_are_refused(options: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         TrackOptions(**options)  # type: ignore[arg-type]
+
+
+def walks(fps: float, chance: random.Random) -> tuple[list[int], list[int]]:
+    """The identities of two that pass each other behind a pillar wide enough to hide each for a second, of any size and speed;
+    the detector finds only what is seen of them, and trembles by 3 % of their width."""
+    width, speed = chance.uniform(0.08, 0.19), chance.uniform(0.1, 0.3)
+    pillar = 0.5 - (width + speed) / 2, 0.5 + (width + speed) / 2
+    tracker, seen = Tracker(TrackOptions()), (list[int](), list[int]())
+    for number in range(round((1 + width) / speed * fps)):
+        boxes, whose = [], []
+        for who, (x, y) in enumerate(((speed * number / fps - width / 2, 0.9), (1 + width / 2 - speed * number / fps, 0.95))):
+            left, right = max(x - width / 2, 0), min(x + width / 2, 1)
+            for one, other in ((left, min(right, pillar[0])), (max(left, pillar[1]), right)):
+                if other - one > width / 5:
+                    shaken = [chance.gauss(0, 0.03 * width) for _ in range(4)]
+                    boxes.append(Box(0, "person", 0.9, max(one + shaken[0], 0), y - 3 * width + shaken[1],
+                                     min(other + shaken[2], 1), y + shaken[3]))
+                    whose.append(who)
+        tracker.update(detections(boxes), round(number / fps * SECOND))
+        for row, who in enumerate(whose):
+            track = tracker.of_row[row]
+            if track is not None and track.id:
+                seen[who].append(track.id)
+    return seen
+
+
+@pytest.mark.parametrize("fps", [5, 10, 15, 30])
+def test_nearly_all_who_pass_behind_a_pillar_keep_their_identities(fps: float) -> None:
+    chance = random.Random(11)
+    kept = sum(len(set(first)) == 1 == len(set(second)) and first[0] != second[0]
+               for first, second in (walks(fps, chance) for _ in range(25)))
+    assert kept >= 24

@@ -1,0 +1,69 @@
+"""The scene as a whole: what is told, when it is left, and what a result says."""
+
+from __future__ import annotations
+
+from edgeinfer.gate import Gate, GateOptions
+from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.result import Classes, Label
+from edgeinfer.scene.crossing import LineOptions
+from edgeinfer.scene.scene import Scene, SceneOptions
+from edgeinfer.scene.tracker import TrackOptions
+from edgeinfer.scene.zones import ZoneOptions
+from tests.scene.boxes import SECOND, at, detections
+
+ALL = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+DOOR = SceneOptions(track=TrackOptions(confirm=1), lines={"line": LineOptions(points=((0.5, 0.0), (0.5, 1.0)))}, zones={
+    "door": ZoneOptions(points=ALL, settle_s=0), "mirror": ZoneOptions(points=((0.9, 0.0), (1.0, 0.0), (1.0, 1.0), (0.9, 1.0)),
+                                                                       exclude=True)})
+
+
+def test_a_result_says_who_where_and_how_many() -> None:
+    scene, frame = Scene(DOOR), Frame(FrameFormat("GREY", 2, 2))
+    for number in range(3):
+        frame.monotonic_ns = number * SECOND
+        seen = scene.see(detections([at(0.3, 0.8), at(0.95, 0.8)]), frame)
+    assert seen.document() == {
+        "count": 1, "detections": [{"label": "person", "index": 0, "score": 0.9, "box": [0.25, 0.6, 0.35, 0.8], "track": 1, "age_s": 2.0}],
+        "zones": {"door": {"count": 1, "occupied": True, "entered": 1}}, "lines": {"line": {"in": 0, "out": 0}}}
+    assert seen.state() == "person:1;door:1"
+    assert scene.figures()["left_out"] == 3
+    assert scene.topics == ("zone/door", "line/line")
+
+
+def test_figures_are_told_at_first_and_when_they_change() -> None:
+    scene, frame = Scene(DOOR), Frame(FrameFormat("GREY", 2, 2))
+    scene.see(detections([]), frame)
+    assert dict(scene.changed()) == {"zone/door": {"count": 0, "occupied": False, "entered": 0}, "line/line": {"in": 0, "out": 0}}
+    assert scene.changed() == []
+    scene.see(detections([at(0.3, 0.8)]), frame)
+    assert dict(scene.changed()) == {"zone/door": {"count": 1, "occupied": True, "entered": 1}}
+
+
+def test_who_is_left_is_told_once_and_identities_go_on() -> None:
+    scene, frame = Scene(DOOR), Frame(FrameFormat("GREY", 2, 2))
+    scene.see(detections([at(0.3, 0.8)]), frame)
+    scene.leave()
+    assert [(event.reason, event.track) for event in scene.events] == [("leave", 1), ("empty", 0)]
+    scene.leave()
+    assert len(scene.events) == 0
+    assert dict(scene.changed())["zone/door"]["count"] == 0
+    frame.monotonic_ns = SECOND
+    assert scene.see(detections([at(0.3, 0.8)]), frame).document()["detections"][0]["track"] == 2
+    assert Scene(DOOR, begun=2).see(detections([at(0.3, 0.8)]), frame).document()["detections"][0]["track"] == 3
+
+
+def test_time_that_the_motion_gate_held_back_is_no_time_out_of_sight() -> None:
+    scene, frame = Scene(DOOR), Frame(FrameFormat("GREY", 2, 2))
+    scene.see(detections([at(0.3, 0.8)]), frame)
+    for second in range(1, 100):
+        scene.rest(second * SECOND)
+    frame.monotonic_ns = 100 * SECOND
+    assert scene.see(detections([at(0.31, 0.8)]), frame).document()["detections"][0]["track"] == 1
+
+
+def test_a_heartbeat_is_due_when_nothing_was_told_for_so_long() -> None:
+    gate = Gate(GateOptions(on_change=True, heartbeat_s=10))
+    assert gate.due(0)  # nothing was ever told
+    gate.admit(Classes([Label(0, "cat", 0.9)], 1), 0)
+    assert [gate.due(second * SECOND) for second in (9, 10)] == [False, True]
+    assert not Gate(GateOptions(on_change=True)).due(1 << 60)
