@@ -43,7 +43,7 @@ def source_for(path: Path, bundle: Bundle) -> FrameSource:
     typed = convert(options, cls.Options, str(path), faults)
     if typed is None:
         raise SourceError.of(faults)
-    return frame_source(cls(typed), bundle.manifest.preprocess, str(path))
+    return frame_source(cls(typed), bundle.manifest.preprocess, str(path), folder=bundle.folder)
 
 
 def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
@@ -59,9 +59,12 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         return suffix[1:], {"path": str(path), "rate": spec.rate, "pace": "fast"}
     if suffix in {".wav", ".wave"} and isinstance(spec, WindowSpec):
         return "wav", {"path": str(path), "pace": "fast"}
+    if suffix == ".jsonl" and isinstance(spec, WindowSpec):
+        return "jsonl", {"path": str(path)}
     if suffix == ".framelog":
         return "framelog", {"path": str(path), "pace": "fast"}
-    raise UsageError(str(path), "a picture, video, .csv, .npy, .wav or .framelog, as the model takes", suffix or "no suffix")
+    raise UsageError(str(path), "a picture, video, .csv, .npy, .wav, .jsonl or .framelog, as the model takes",
+                     suffix or "no suffix")
 
 
 def answers(engine: Engine, path: Path, threshold: float | None = None,

@@ -63,7 +63,14 @@ class Encoder:
         ``latency_ns`` is from capture to here; ``reason`` is the gate's. What does not fit is cut: rows from the end of the
         largest list first, and ``truncated`` is set. Bytes, arrays and other objects become null and are counted.
         """
-        document = self._envelope(sequence, wall_ns, latency_ns, reason)
+        return self._fitted(self._envelope(sequence, wall_ns, latency_ns, reason), result)
+
+    def answer(self, result: Result, wall_ns: int, latency_ns: int) -> bytes:
+        """The same for whoever asked for it: it is published once and to one, so it has neither id nor sequence."""
+        return self._fitted({"ts": timestamp(wall_ns), "model": self._model, "task": self._task,
+                             "latency_ms": round(latency_ns / 1e6, 3)}, result)
+
+    def _fitted(self, document: dict[str, Any], result: Result) -> bytes:
         self._left, self._cut = 4 * self._max_bytes, False  # several lists that are each too long, and then it ends
         plain = self._plain(result.document(), 0)
         document["result"] = plain if isinstance(plain, dict) else {}

@@ -14,6 +14,7 @@ from edgeinfer.commands import Command, CommandOptions, Commands, Inbox, Refusal
 from edgeinfer.discovery import Described, Device, DiscoveryOptions
 from edgeinfer.errors import EdgeinferError
 from edgeinfer.log import log
+from edgeinfer.requests import Desk
 from edgeinfer.sinks import Message, Sink
 
 __all__ = ["Controlled", "Remote"]
@@ -44,12 +45,21 @@ class Remote:
         self._announcer = Announcer(discovery, folder / "announced.json")
         self._inbox = Inbox(wake)
         self._told: set[str] = set()  # kinds of refusals that the log has
+        self.desks: Sequence[Desk] = ()  # of the pipelines that run now
 
-    def attach(self, sink: Sink) -> None:
-        """Before ``sink.start``."""
-        topics = (*self.commands.topics, *self._announcer.topics)
+    def attach(self, sink: Sink, requests: Sequence[str] = ()) -> None:
+        """Before ``sink.start``. ``requests``: the topics of the desks."""
+        topics = (*self.commands.topics, *self._announcer.topics, *dict.fromkeys(requests))
         if topics:
-            sink.listen(topics, self._inbox.post)
+            sink.listen(topics, self._post)
+
+    def _post(self, message: Message) -> None:
+        """The network thread: requests to the desks, which do not wait for the main thread; the rest into the inbox."""
+        asked = [desk for desk in self.desks if desk.topic == message.topic]
+        for desk in asked:
+            desk.post(message)
+        if not asked:
+            self._inbox.post(message)
 
     def tick(self, daemon: Controlled, sink: Sink, now: float) -> None:
         """Carry out what came, and announce what is due. ``now`` is CLOCK_MONOTONIC in s."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -174,10 +175,11 @@ class Desk:
     def asker(self, number: int) -> Asker | None:
         """Who asked for this frame, once; None where nobody wants an answer."""
         askers = self._askers
-        while askers and askers[0].number <= number:
-            asker = askers.popleft()
-            if asker.number == number:
-                return asker if asker.topic else None
+        with suppress(IndexError):  # there is none, or the capture thread has just taken the last one back
+            while askers[0].number <= number:
+                asker = askers.popleft()
+                if asker.number == number:
+                    return asker if asker.topic else None
         return None
 
     def answer(self, asker: Asker, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -13,23 +14,34 @@ from edgeinfer.model.frame import Frame, WindowFormat
 from edgeinfer.model.preprocess.resampling import MOST, Resampler, ratio
 from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.model.tensor import Array
-from edgeinfer.sources import FrameSource, SampleSource
+from edgeinfer.requests import Desk
+from edgeinfer.rows import RowSamples
+from edgeinfer.sources import FrameSource, RowSource, SampleSource
 
 __all__ = ["SlidingWindow", "frame_source"]
 
 
-def frame_source(source: FrameSource | SampleSource, spec: PreprocessSpec, where: str, resample: bool = False) -> FrameSource:
-    """``source`` as a source of what a model takes: frames as they are, samples through a sliding window.
+def frame_source(source: FrameSource | SampleSource | RowSource, spec: PreprocessSpec, where: str,
+                 resample: bool = False, folder: Path | None = None) -> FrameSource:
+    """``source`` as a source of what a model takes: frames as they are, samples through a sliding window, rows by its table.
 
-    ``resample``: a sensor of another rate than the model's is resampled, not refused. Raises ConfigError where the one
-    delivers what the other does not take.
+    ``resample``: a sensor of another rate than the model's is resampled, not refused. ``folder``: of the bundle, for a model of
+    texts. Raises ConfigError where the one delivers what the other does not take.
     """
+    if source.yields == "rows":
+        source = _samples(source, spec, where, folder)
     wants = "samples" if isinstance(spec, WindowSpec) else "frames"
     if source.yields != wants:
         raise ConfigError(where, f"a source of {wants}, which the model takes", f"one of {source.yields}")
     if isinstance(spec, WindowSpec):
         return SlidingWindow(cast(SampleSource, source), spec, where, resample)
     return cast(FrameSource, source)
+
+
+def _samples(source: RowSource, spec: PreprocessSpec, where: str, folder: Path | None) -> SampleSource:
+    if not isinstance(spec, WindowSpec):
+        raise ConfigError(where, "a source of frames, which the model takes", "one of rows")
+    return RowSamples(source, spec, where, folder)
 
 
 class SlidingWindow:
@@ -44,6 +56,8 @@ class SlidingWindow:
         self.live = source.live
         if hasattr(source, "retry_s"):
             self.retry_s: float = source.retry_s
+        if hasattr(source, "desk"):
+            self.desk: Desk = source.desk
         self.yields: Literal["frames", "samples"] = "frames"
         self.gaps = 0
         self._source = source

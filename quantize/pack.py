@@ -136,6 +136,7 @@ def _dynamic(file: ModelFile, name: str, sides: tuple[str, ...]) -> Fault:
 
 
 def _assemble(path: Path, file: ModelFile, session: Session, given: Given) -> tuple[Manifest, Members, Facts]:
+    given, tokenizer = _with_tokenizer(given)
     facts = Facts({f"preprocess.{name}": value for name, value in given.preprocess.items()}, given.override)
     learnt = _learnt(path, file)
     for name, value in learnt.preprocess.items():
@@ -159,9 +160,23 @@ def _assemble(path: Path, file: ModelFile, session: Session, given: Given) -> tu
         probes=probe.make(session, spec, files=frames, integers=_integers(path, file), constants=given.constants),
         provenance=_provenance(path, session, facts))
     members: Members = {manifest.model: path, **{name: Path(given.probe[index]) for index, name in enumerate(frames)}}
+    if tokenizer is not None:
+        members[tokenizer.name] = tokenizer
     if labels:
         members[_LABELS] = "".join(f"{label}\n" for label in labels).encode()
     return manifest, members, facts
+
+
+def _with_tokenizer(given: Given) -> tuple[Given, Path | None]:
+    """A model of texts: its tokenizer's file as the bundle names it, and where it is. Raises UsageError."""
+    text = given.preprocess.get("text")
+    if not isinstance(text, dict) or not isinstance(text.get("tokenizer"), str):
+        return given, None
+    path = Path(text["tokenizer"])
+    if not path.is_file() or _flat(path.name) != path.name:
+        raise UsageError("preprocess.text.tokenizer", "a file such as tokenizer.json or vocab.txt", str(path), f"ls -l '{path}'")
+    preprocess = {**given.preprocess, "text": {**text, "tokenizer": path.name}}
+    return msgspec.structs.replace(given, preprocess=preprocess), path
 
 
 def _labels(facts: Facts, learnt: Learnt, given: str) -> tuple[str, ...]:

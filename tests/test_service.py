@@ -69,6 +69,8 @@ DEVICES: dict[str, Device] = {
     "made up": Device({"kind": "synthetic"}),
     "V4L2": Device({"kind": "camera", "device": "/dev/video0"}),  # the unit itself allows it
     "libcamera": Device({"kind": "command", "command": "rpicam-vid -t 0 --codec yuv420 -o -", "width": 64, "height": 64}, ("camera",)),
+    "serial port": Device({"kind": "serial", "device": "/dev/ttyUSB0", "columns": [0]}, ("serial",)),
+    "values": Device({"kind": "mqtt", "broker": {"host": "h"}, "channels": [{"topic": "t"}]}),
     "microphone": Device({"kind": "audio"}, ("sound",)),
     "kernel's sensor": Device({"kind": "iio", "device": "bmp280", "channels": ["temp"], "rate": 10}),  # sysfs can be read
     "ALSA": Device({"kind": "command", "command": "arecord -q -t raw -f S16_LE", "dtype": "s16le"}, ("sound",)),
@@ -88,6 +90,12 @@ def test_a_configuration_picks_its_drop_ins(device: Device) -> None:
     document["pipelines"]["one"]["runtime"] = {"accelerators": list(device.accelerators)}
     assert needs(document).drop_ins == device.drop_ins
     assert set(device.drop_ins) <= set(drop_ins())
+
+
+def test_a_trigger_needs_its_line() -> None:
+    document = config(kind="camera")
+    document["pipelines"]["one"]["trigger"] = {"line": 17}
+    assert needs(document).drop_ins == ("gpio",)
 
 
 def test_the_two_units_differ_in_the_instance_only() -> None:

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgeinfer.errors import Fault
+from edgeinfer.model.preprocess.columns import column_faults
 from edgeinfer.model.preprocess.featurefaults import feature_faults
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
+from edgeinfer.model.preprocess.textspec import text_faults
 from edgeinfer.model.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def _files(manifest: Manifest) -> Iterator[Fault]:
 def _members(manifest: Manifest) -> Iterator[Fault]:
     named = {"model": manifest.model, "labels": manifest.labels or manifest.model}
     named.update((f"probes[{index}].file", probe.file) for index, probe in enumerate(manifest.probes) if probe.file)
+    if isinstance(manifest.preprocess, WindowSpec) and manifest.preprocess.text is not None:
+        named["preprocess.text.tokenizer"] = manifest.preprocess.text.tokenizer
     for field, name in named.items():
         if name not in manifest.files:
             yield Fault(field, f"one of the files: {', '.join(sorted(manifest.files))[:200] or 'none'}", repr(name)[:80])
@@ -112,6 +116,10 @@ def _preprocess(spec: ImageSpec | WindowSpec) -> Iterator[Fault]:
     for field in sides:
         if not 1 <= getattr(spec, field) <= _MOST_ELEMENTS:
             yield Fault(f"preprocess.{field}", "1 or more", str(getattr(spec, field))[:80])
+    if isinstance(spec, WindowSpec) and spec.text is not None:
+        yield from text_faults(spec.text, spec.channels, spec.length, spec.hop)
+    if isinstance(spec, WindowSpec):
+        yield from column_faults(spec.table, spec.channels)
     unusable = _features(spec) if isinstance(spec, WindowSpec) else []
     yield from unusable
     entries = spec.channels if isinstance(spec, ImageSpec) or unusable else spec.columns

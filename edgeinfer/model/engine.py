@@ -20,8 +20,9 @@ from edgeinfer.model.drift import GAP_NS, Drift, facts_of
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.manifest import Manifest, Reset
 from edgeinfer.model.preprocess import Preprocess, build
+from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Result
-from edgeinfer.model.state import feedback, rest
+from edgeinfer.model.state import feedback, mask_of, rest, write_mask
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["Engine", "Lane"]
@@ -49,6 +50,9 @@ class Lane:
         self._outputs = tuple(range(len(engine.session.outputs)))
         self._inputs = tuple(range(len(engine.session.inputs)))
         self._reset = engine.bundle.manifest.reset if engine.stateful else None
+        spec = engine.bundle.manifest.preprocess
+        self._mask = mask_of(spec, engine.session)
+        self._pad = spec.text.pad if isinstance(spec, WindowSpec) and spec.text is not None else 0
         self._breaks = 0
         self._since = 0  # frames since the model forgot
 
@@ -59,6 +63,8 @@ class Lane:
         if self._reset is not None:
             self._forget_if_due(frame, self._reset)
         self.preprocess.run(frame, session.input(0))  # no name keeps the view: the runtime refuses to invoke while one lives
+        if self._mask >= 0:
+            write_mask(session, self._mask, self._pad)
         prepared = perf_counter_ns()
         session.invoke()
         invoked = perf_counter_ns()

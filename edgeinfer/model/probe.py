@@ -25,8 +25,8 @@ from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.manifest import Expected, Manifest, Probe
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.fingerprint import fingerprint, synthetic_frame
-from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec
-from edgeinfer.model.state import rest
+from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec, WindowSpec
+from edgeinfer.model.state import mask_of, rest, write_mask
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["check", "make", "read_frame"]
@@ -99,7 +99,8 @@ def read_frame(path: Path) -> Array:
 def _probes(session: Session, spec: PreprocessSpec, stimulus: _Stimulus, integers: bool, constants: Constants) -> list[Probe]:
     """One probe for each output that has an element that stays put."""
     answers = _answers(session, spec, stimulus.frame, constants)
-    nudged = [_answers(session, spec, frame, constants) for frame in _nudged(stimulus.frame)]
+    near = [stimulus.frame] if isinstance(spec, WindowSpec) and spec.text is not None else _nudged(stimulus.frame)
+    nudged = [_answers(session, spec, frame, constants) for frame in near]
     probes = []
     for index, (tensor, answer) in enumerate(zip(session.outputs, answers, strict=True)):
         if not np.isfinite(answer).all():
@@ -174,6 +175,9 @@ def _answers(session: Session, spec: PreprocessSpec, frame: Array, constants: Co
     slot = Frame(source)
     slot.view[...] = frame
     build(spec, session.inputs[0], source).run(slot, session.input(0))  # no name keeps a view: see Session.input
+    mask = mask_of(spec, session)
+    if mask >= 0 and isinstance(spec, WindowSpec) and spec.text is not None:
+        write_mask(session, mask, spec.text.pad)
     session.invoke()
     return [np.array(session.output(index)).reshape(-1) for index in range(len(session.outputs))]
 

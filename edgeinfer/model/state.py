@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeinfer.errors import ManifestError
 from edgeinfer.model.backends import Session
 from edgeinfer.model.manifest import Manifest
+from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.model.tensor import Array, TensorSpec
 
-__all__ = ["feedback", "requantising", "rest"]
+__all__ = ["feedback", "mask_of", "requantising", "rest", "write_mask"]
 
 
 def rest(session: Session, constants: Mapping[str, float | tuple[float, ...]]) -> None:
@@ -22,6 +24,21 @@ def rest(session: Session, constants: Mapping[str, float | tuple[float, ...]]) -
             session.input(index)[...] = stored.reshape(spec.shape) if stored.ndim else stored
         else:
             session.input(index)[...] = 0 if spec.quantization is None else spec.quantization.zero_point[0]
+
+
+def mask_of(spec: PreprocessSpec, session: Session) -> int:
+    """The input that tells tokens from what is behind them; -1: there is none."""
+    name = spec.text.mask if isinstance(spec, WindowSpec) and spec.text is not None else ""
+    names = [tensor.name for tensor in session.inputs]
+    if name and name not in names[1:]:
+        raise ManifestError("manifest.json: preprocess.text.mask",
+                            f"an input after the first: {', '.join(names[1:]) or 'there is none'}"[:200], repr(name)[:80])
+    return names.index(name) if name else -1
+
+
+def write_mask(session: Session, mask: int, pad: int) -> None:
+    """1 where the first input has a token, 0 where it has ``pad``."""
+    np.not_equal(session.input(0), pad, out=session.input(mask), casting="unsafe")
 
 
 def feedback(manifest: Manifest, session: Session) -> list[tuple[int, int, Array | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _SIGNS = {
     "gpio": ("/dev/gpiochip", "gpiomon", "gpioget", "gpionotify"),
     "sound": ("/dev/snd/", "arecord", "alsa", "hw:", "plughw:"),
 }
+_KINDS = {"audio": "sound", "serial": "serial"}  # of sources that are a device
 _ACCELERATORS = {"edgetpu": "edge-tpu", "cuda": "jetson", "tensorrt": "jetson"}
 _FILES = ("path", "ca", "certificate", "key", "password_file")  # options of plug-ins that name files
 
@@ -41,13 +43,14 @@ def needs_of(config: Config, path: Path, state: Path) -> Needs:
     for source in config.sources.values():
         names.update(_devices(source))
     for pipeline in config.pipelines.values():
+        names.update({"gpio"} if pipeline.trigger is not None else set())
         names.update(_ACCELERATORS[name.lower()] for name in pipeline.runtime.accelerators if name.lower() in _ACCELERATORS)
     plug_ins = [*config.sources.values(), config.sink]
     read = {_shown(path), *(file for plug_in in plug_ins for file in _files(plug_in.options)), *_bundles(config)}
     written = {folder for folder in (config.state_folder, Path(config.outbox.path).parent)
                if folder.is_absolute() and not folder.is_relative_to(state)}
     programs = sum(source.kind in {"command", "video", "audio"} for source in config.sources.values())
-    return Needs(tuple(sorted(names)), tuple(sorted(read)), tuple(sorted(written)), _credentials(config.sink), programs)
+    return Needs(tuple(sorted(names)), tuple(sorted(read)), tuple(sorted(written)), _credentials(plug_ins), programs)
 
 
 def _shown(path: Path) -> Path:
@@ -58,7 +61,7 @@ def _shown(path: Path) -> Path:
 
 def _devices(source: PlugIn) -> set[str]:
     if source.kind != "command":
-        return {"sound"} if source.kind == "audio" else set()
+        return {_KINDS[source.kind]} if source.kind in _KINDS else set()
     words: tuple[str, ...] = source.options.argv
     return {name for name, signs in _SIGNS.items() for word in words
             if any(word.startswith(sign) or Path(word).name.startswith(sign) for sign in signs)}
@@ -86,6 +89,8 @@ def _bundles(config: Config) -> set[Path]:
     return {path.resolve() for path in named | ({config.trusted_keys} if config.trusted_keys else set())}
 
 
-def _credentials(sink: PlugIn) -> tuple[str, ...]:
-    name = getattr(sink.options, "password_credential", "")
-    return (name,) if name else ()
+def _credentials(plug_ins: Sequence[PlugIn]) -> tuple[str, ...]:
+    """Of brokers: a sink's own options, a source's ``broker``."""
+    brokers = [getattr(plug_in.options, "broker", plug_in.options) for plug_in in plug_ins]
+    names = {getattr(broker, "password_credential", "") for broker in brokers}
+    return tuple(sorted(names - {""}))

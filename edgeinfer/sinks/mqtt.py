@@ -18,11 +18,11 @@ from typing import Any
 from edgeinfer.errors import UnavailableError
 from edgeinfer.log import log
 from edgeinfer.mqtt.broker import MqttOptions, check_files
+from edgeinfer.mqtt.connection import Connection
 from edgeinfer.mqtt.link import Acknowledged, Address, Down, Event, Link, Trouble, Up
 from edgeinfer.mqtt.listening import Listening
 from edgeinfer.mqtt.message import Message
 from edgeinfer.outbox import Outbox, OutboxOptions, Outgoing
-from edgeinfer.sinks.connection import Connection
 from edgeinfer.sinks.retained import Retained, Value
 from edgeinfer.sinks.transient import Transient, Unstored
 from edgeinfer.sinks.window import Sent, Window
@@ -205,6 +205,8 @@ class MqttSink:
         self._obey(event)
         while not self._events.empty():
             self._obey(self._events.get_nowait())
+        if self._connection.connected and self._connection.link is not None:
+            self._send_unstored(self._connection.link)  # an answer does not wait for the disk
         due, now = self._outbox.due(), monotonic()
         if due is not None and (due <= now or self._hurry):
             self._outbox.commit()
@@ -274,10 +276,7 @@ class MqttSink:
 
     def _send(self, link: Link) -> None:
         """Fill the window: retained values first, then what is only in memory, then what was refused, then the outbox."""
-        while self._window.room and (due := self._retained.take()) is not None:
-            self._send_other(link, Sent(monotonic(), due[0]), due[1].payload, _expiry(due[1]))
-        while self._window.room and (message := self._transient.take(monotonic())) is not None:
-            self._send_other(link, Sent(monotonic(), message.topic, unstored=message), message.payload, _expiry(message))
+        self._send_unstored(link)
         for sent in self._window.ripe(monotonic()):
             if sent.outgoing is not None:
                 self._send_result(link, sent._replace(at=monotonic()), sent.outgoing)
@@ -290,6 +289,12 @@ class MqttSink:
                 sent = Sent(now, each.row.topic, each)
                 if not self._window.postpone(sent, each, now):
                     self._send_result(link, sent, each)
+
+    def _send_unstored(self, link: Link) -> None:
+        while self._window.room and (due := self._retained.take()) is not None:
+            self._send_other(link, Sent(monotonic(), due[0]), due[1].payload, _expiry(due[1]))
+        while self._window.room and (message := self._transient.take(monotonic())) is not None:
+            self._send_other(link, Sent(monotonic(), message.topic, unstored=message), message.payload, _expiry(message))
 
     def _send_other(self, link: Link, sent: Sent, payload: bytes, expiry_s: float) -> None:
         refusal = self._publish(link, payload, sent, expiry_s)

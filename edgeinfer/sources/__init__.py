@@ -6,11 +6,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from edgeinfer.errors import Fault
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.tensor import Array
 from edgeinfer.registry import Table
+from edgeinfer.requests import Row
 
-__all__ = ["SOURCES", "FrameSource", "SampleFormat", "SampleSource"]
+__all__ = ["SOURCES", "FrameSource", "Row", "RowSource", "SampleFormat", "SampleSource"]
 
 
 class SampleFormat(msgspec.Struct, frozen=True):
@@ -73,6 +75,30 @@ class SampleSource(Protocol):
     def close(self) -> None: ...
 
 
+class RowSource(Protocol):
+    """A source of rows: named values, or texts, as JSON has them. What a model makes of one stands in its bundle. The same life
+    as a FrameSource."""
+
+    live: bool
+
+    @property
+    def yields(self) -> Literal["rows"]: ...
+
+    def open(self) -> None: ...
+
+    def read(self) -> Row | None:
+        """The next one; None at the end of the stream. Raises SourceError."""
+        ...
+
+    def refuse(self, fault: Fault) -> None:
+        """The model cannot use the row that was read last. May raise SourceError."""
+        ...
+
+    def interrupt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 SOURCES = Table("sources", {
     "camera": "edgeinfer.sources.camera:Camera",
     "video": "edgeinfer.sources.video:Video",
@@ -83,6 +109,10 @@ SOURCES = Table("sources", {
     "csv": "edgeinfer.sources.csv:Csv",
     "npy": "edgeinfer.sources.npy:Npy",
     "wav": "edgeinfer.sources.wav:WavSource",
+    "serial": "edgeinfer.sources.serial:Serial",
+    "mqtt": "edgeinfer.sources.mqtt_values:MqttValues",
+    "jsonl": "edgeinfer.sources.jsonl:Jsonl",
+    "requests": "edgeinfer.sources.requests:Requests",
     "framelog": "edgeinfer.sources.framelog:FrameLogReplay",
     "synthetic": "edgeinfer.sources.synthetic:Synthetic",
 })

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import IO, ClassVar, Literal, NoReturn
 
 import msgspec
 
-from edgeinfer.errors import SourceError
+from edgeinfer.errors import Fault, SourceError
 from edgeinfer.sources import Row
 from edgeinfer.sources.pacing import Pace
 
@@ -78,17 +78,19 @@ class Jsonl:
         try:
             row = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.refuse(f"expected JSON: {error}")
+            self._refuse("JSON", str(error))
         if not isinstance(row, dict | str):
-            self.refuse(f"expected an object or a text, got {str(row)[:80]}")
+            self._refuse("an object or a text", str(row)[:80])
         self._delivered += 1
         return row
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, fault: Fault) -> NoReturn:
         """Raises SourceError about the line that was read last."""
+        self._refuse(fault.expected, fault.got, f": {fault.where}")
+
+    def _refuse(self, expected: str, got: str, where: str = "") -> NoReturn:
         self._bad = self._line
-        expected, _, got = reason.partition(", got ")
-        raise SourceError(f"{self._options.path}: line {self._line}", expected.removeprefix("expected "), got or "another",
+        raise SourceError(f"{self._options.path}: line {self._line}{where}", expected, got,
                           f"sed -n {self._line}p '{self._options.path}'")
 
     def _next(self) -> bytes:
@@ -98,7 +100,7 @@ class Jsonl:
             while text := self._file.readline(_MAX_LINE):
                 self._line += 1
                 if len(text) == _MAX_LINE:
-                    self.refuse(f"expected less than {_MAX_LINE} bytes, got more")
+                    self._refuse(f"less than {_MAX_LINE} bytes", "more")
                 if self._line == 1:
                     text = text.removeprefix(b"\xef\xbb\xbf")
                 if text.strip():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from edgeinfer.errors import Fault
 from edgeinfer.requests import Desk, RequestOptions
 from edgeinfer.sources import Row
 
@@ -33,9 +34,9 @@ class Requests:
                 return row
         return None
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, fault: Fault) -> None:
         """Answer the one that was read last with an error."""
-        self.desk.refuse(reason)
+        self.desk.refuse(" ".join(str(fault).split()))
 
     def counts(self) -> dict[str, int]:
         """For health; any thread."""

@@ -58,4 +58,8 @@ def build(spec: PreprocessSpec, tensor: TensorSpec, format: FrameFormat | Window
     if not isinstance(format, WindowFormat):
         raise SourceError("source", f"windows of ({spec.length}, {spec.channels}) samples",
                           f"{format.pixel_format} pictures", "name a source of samples: command, csv, npy or synthetic")
+    if spec.text is not None:
+        from edgeinfer.model.preprocess.tokens import Tokens
+
+        return Tokens(spec, tensor, format)
     return Window(spec, tensor, format)

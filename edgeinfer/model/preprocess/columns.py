@@ -97,12 +97,12 @@ def column_faults(columns: Sequence[Column], channels: int) -> list[Fault]:
     faults = []
     width = sum(column.width for column in columns)
     if columns and width != channels:
-        faults.append(Fault("preprocess.columns", f"columns that take {channels} channels together", f"{width}"))
+        faults.append(Fault("preprocess.table", f"columns that take {channels} channels together", f"{width}"))
     names = [column.name for column in columns]
     if len(set(names)) < len(names) or "" in names:
-        faults.append(Fault("preprocess.columns", "a name for each, none twice", ", ".join(names)[:200]))
+        faults.append(Fault("preprocess.table", "a name for each, none twice", ", ".join(names)[:200]))
     for column in columns:
-        faults += _faults(column, f"preprocess.columns: {column.name}")
+        faults += _faults(column, f"preprocess.table: {column.name}")
     return faults
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.spec import ImageSpec, PreprocessSpec, WindowSpec
+from edgeinfer.model.preprocess.textspec import TextSpec
 from edgeinfer.model.tensor import Array, TensorSpec
 
 __all__ = ["fingerprint", "synthetic_frame"]
@@ -41,6 +42,8 @@ def synthetic_frame(seed: int, format: FrameFormat | WindowFormat, spec: Preproc
     those for a ``spec`` with features are within -0.5 and 0.5, as sound is."""
     if isinstance(format, FrameFormat):
         return _picture(seed, format)
+    if isinstance(spec, WindowSpec) and spec.text is not None:
+        return _text(seed, format, spec.text)
     window = _window(seed, format)
     return np.ldexp(window, -11) if isinstance(spec, WindowSpec) and spec.features is not None else window
 
@@ -71,6 +74,14 @@ def _window(seed: int, format: WindowFormat) -> Array:
     whole = (bits & np.uint32(0xFFFF)).astype(np.int32) - 0x8000
     window: Array = np.ldexp(whole.astype(np.float32), (bits >> np.uint32(28)).astype(np.int32) - 20)
     return window.reshape(format.shape)
+
+
+def _text(seed: int, format: WindowFormat, spec: TextSpec) -> Array:
+    """Any tokens, and ``pad`` behind two thirds of them."""
+    tokens: Array = (_noise(seed, format.length) % np.uint32(spec.vocabulary)).astype(np.float32)
+    tokens[2 * format.length // 3 + 1 :] = spec.pad
+    window: Array = tokens.reshape(format.shape)
+    return window
 
 
 def _noise(seed: int, count: int) -> Array:

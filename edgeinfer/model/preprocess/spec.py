@@ -6,7 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from edgeinfer.model.preprocess.columns import Column
 from edgeinfer.model.preprocess.featurespec import FeatureSpec
+from edgeinfer.model.preprocess.textspec import TextSpec
 
 __all__ = ["ImageSpec", "PreprocessSpec", "WindowSpec"]
 
@@ -40,6 +42,9 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, tag="window", tag_fi
 
     With ``features`` these are computed from the samples first, and x is a feature: a row for each frame, in which each
     channel's values stand together.
+
+    ``table`` names the channels, for sources of rows (a transaction, a message of a sensor), and holds their categories. With
+    ``text`` the samples are numbers of tokens, and a window is a text.
     """
 
     length: int
@@ -52,6 +57,8 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, tag="window", tag_fi
     minimum: tuple[float, ...] = (0.0,)
     maximum: tuple[float, ...] = (1.0,)
     features: FeatureSpec | None = None
+    table: tuple[Column, ...] = ()
+    text: TextSpec | None = None
 
     @property
     def rows(self) -> int:

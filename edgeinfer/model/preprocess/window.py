@@ -14,6 +14,7 @@ import numpy as np
 from edgeinfer.errors import Fault, SourceError
 from edgeinfer.model.frame import Frame, WindowFormat
 from edgeinfer.model.preprocess import checks
+from edgeinfer.model.preprocess.columns import column_faults
 from edgeinfer.model.preprocess.featurefaults import feature_faults
 from edgeinfer.model.preprocess.features import features_of
 from edgeinfer.model.preprocess.geometry import Geometry
@@ -140,6 +141,7 @@ def _faults(spec: WindowSpec, tensor: TensorSpec) -> list[Fault]:
     if min(spec.length, spec.channels, spec.hop) < 1:
         faults.append(Fault("preprocess", "a length, channels and a hop of at least 1",
                             f"{spec.length}, {spec.channels} and {spec.hop}"))
+    faults += column_faults(spec.table, spec.channels)
     if spec.features is not None:
         unusable = list(feature_faults(spec.features, spec.length, spec.rate))
         if unusable:

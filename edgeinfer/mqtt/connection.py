@@ -16,19 +16,22 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """Belongs to the network thread; ``state`` may be read by any.
+    """Belongs to the network thread; ``state`` may be read by any. ``lasting``: the broker shall keep what comes for us while
+    we are away. ``meanwhile``: what the log is told of an outage's consequence.
 
     The log is told when the state changes, and each reason of an outage once, never each try.
     """
 
     def __init__(self, options: MqttOptions, client_id: str, will: str, post: Callable[[Event], None],
-                 hear: Callable[[Message], None]) -> None:
+                 hear: Callable[[Message], None], *, lasting: bool = True,
+                 meanwhile: str = "results wait in the outbox") -> None:
         self.connected = False
         self.link: Link | None = None
         self.maximum_packet = 0
         self.retains = True
         self.topics: tuple[str, ...] = ()  # to subscribe to; set before the first link
         self._options = options
+        self._lasting, self._meanwhile = lasting, meanwhile
         self._client_id, self._will, self._post, self._hear = client_id, will, post, hear
         self._protocol = "3.1.1" if options.protocol == "3.1.1" else "5"
         self._settled = False  # this version has worked
@@ -59,6 +62,8 @@ class Connection:
 
     def _address(self) -> Address:
         """Who hears nothing needs the session for the will's delay only, and forgets the one of an earlier configuration."""
+        if not self._lasting:
+            return Address(self._client_id, self._will, self.topics)
         listens = bool(self.topics)
         clean = not listens and (not self._connects or self._protocol == "3.1.1")
         session_s = self._options.session_expiry_s if listens else self._options.will_delay_s
@@ -111,7 +116,7 @@ class Connection:
         self._last_error = reason
         if reason not in self._told and len(self._told) < 8:
             self._told.add(reason)
-            log.warning("broker %s: %s; results wait in the outbox", self.broker, reason)
+            log.warning("broker %s: %s; %s", self.broker, reason, self._meanwhile)
 
     def note(self, trouble: str) -> None:
         """Show in ``state`` what went wrong without an end of the connection; each is told to the log once."""
