@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST_FLAGS ?= -q -n 2
 
 .PHONY: demo test check test-all test-tflite-runtime conformance faults bench bench-accuracy install-size container deb vm \
-  powercut home-assistant soak fuzz arm models batch release bundles clean
+  powercut home-assistant soak fuzz arm models batch release examples bundles clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp   ## set up, then run both examples on an embedded broker and show the results
@@ -73,6 +73,9 @@ batch: $(VENV)/dev.stamp   ## ten thousand pictures with three kills, and over a
 
 release:   ## wheel, source, CycloneDX bill of materials and checksums, in dist/
 	scripts/release
+
+examples: $(VENV)/dev.stamp   ## run the five examples on an embedded broker and show what each gives
+	$(BIN)/python -m examples.run
 
 bundles: $(VENV)/dev.stamp   ## pack the examples' bundles anew from their models
 	$(BIN)/quantize pack examples/digits/digits.tflite --recipe examples/digits/recipe.yaml -o examples/digits/bundle

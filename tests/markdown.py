@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["Block", "Page", "Shape"]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CALL = re.compile(r"(\$ )?(sudo )?([^ ]*/)?(?P<program>edgeinfer|quantize)(?P<rest> .*)")
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _TYPES: dict[str, tuple[type, ...]] = {"text": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
                                        "object": (dict,), "list": (list,), "null": (type(None),), "absent": ()}
@@ -31,13 +32,9 @@ class Block:
         return f"{self.page}:{self.line}"
 
     def commands(self) -> list[list[str]]:
-        """The lines that call edgeinfer or quantize, as the words after a prompt; what comes behind a pipe is left out."""
-        found = []
-        for line in self.text.splitlines():
-            words = shlex.split(line.removeprefix("$ ").partition(" | ")[0], comments=True)
-            if words and words[0].rpartition("/")[2] in {"edgeinfer", "quantize"}:
-                found.append([words[0].rpartition("/")[2], *words[1:]])
-        return found
+        """The lines that call edgeinfer or quantize, as the words after a prompt, up to a pipe or a file that they write to."""
+        found = [_CALL.match(line) for line in self.text.splitlines()]
+        return [[match["program"], *shlex.split(re.split(r" [|>] ", match["rest"])[0], comments=True)] for match in found if match]
 
 
 class Page:
@@ -59,9 +56,13 @@ class Page:
         """The targets of all links."""
         return re.findall(r"\]\(([^)\s]+)\)", self.prose())
 
+    def headings(self) -> list[str]:
+        """What a link may name after #: headings in lower case, without punctuation, with hyphens for spaces; in their order."""
+        return [re.sub(r"[^\w\- ]", "", match[2].lower()).replace(" ", "-") for match in _HEADING.finditer(self.prose())]
+
     def anchors(self) -> set[str]:
-        """What a link may name after #: headings in lower case, without punctuation, with hyphens for spaces."""
-        return {re.sub(r"[^\w\- ]", "", match[2].lower()).replace(" ", "-") for match in _HEADING.finditer(self.prose())}
+        """The same, as a set."""
+        return {*self.headings()}
 
     def section(self, heading: str) -> str:
         """From a heading to the next one, of any level. Raises KeyError."""

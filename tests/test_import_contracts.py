@@ -39,6 +39,8 @@ HEAVY = {
     "paho": {"edgeinfer.mqtt", "edgeinfer.cli.demo"},
     "distributed": {"edgeinfer.batch"},
     "pyarrow": {"edgeinfer.batch"},
+    "serial": {"edgeinfer.sources.serial"},
+    "tokenizers": {"edgeinfer.tokenizer"},
     "ai_edge_litert": {"edgeinfer.model.backends"},
     "tflite_runtime": {"edgeinfer.model.backends"},
     "onnxruntime": {"edgeinfer.model.backends"},

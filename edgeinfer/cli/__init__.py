@@ -18,6 +18,8 @@ _COMMANDS = {
     "batch": "Many inputs into one file: resumable, off-peak friendly, on all cores or a Dask cluster.",
     "inspect": "What a model or bundle is: tensors, quantisation, operators, manifest.",
     "bench": "Latency by stage, throughput, memory, allocations, CPU, energy and cost.",
+    "preview": "A live look at what a pipeline sees, on this machine only.",
+    "zones": "Draw zones and lines on a picture, for a configuration.",
     "record": "Write what a configured source delivers to a framelog, to calibrate on.",
     "install": "Check a bundle and switch to it, or stage it.",
     "models": "The bundles installed on this device, and which is in use.",

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
-from edgeinfer.errors import SourceError, StorageError, UsageError
-from edgeinfer.model.bundle import Bundle
+from edgeinfer.errors import SourceError, StorageError
+from edgeinfer.looking.view import View
 from edgeinfer.model.engine import Engine
-from edgeinfer.model.frame import FrameFormat
+from edgeinfer.model.tensor import Array
 from edgeinfer.model.trial import trial
 from edgeinfer.oneshot import Answer, answers
 
@@ -22,7 +22,7 @@ from edgeinfer.oneshot import Answer, answers
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="Stricter than the bundle's.")
-@click.option("--save", type=click.Path(path_type=Path), help="Write the annotated picture here (a folder for several).")
+@click.option("--save", type=click.Path(path_type=Path), help="What was found, drawn: a picture (.png, .jpg, …), or a folder.")
 @model_options
 @runtime_options
 @json_option
@@ -36,6 +36,7 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
         engine = Engine(bundle, options)
         documents: list[dict[str, Any]] = []
         skipped: list[SourceError] = []
+        view = View(bundle, bundle.manifest.name) if save is not None else None
         for path in inputs:
             for answer in answers(engine, path, threshold, skipped):
                 document = {"input": str(path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
@@ -43,8 +44,8 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
                 documents.append(document)
                 if not as_json:
                     click.echo(describe(document))
-                if save is not None:
-                    _save(answer, bundle, save, several=len(inputs) > 1 or path.is_dir())
+                if view is not None and save is not None:
+                    _save(answer, view.draw(answer.frame, answer.result), save, len(inputs) > 1 or path.is_dir())
         if as_json:
             click.echo(json.dumps({"v": 1, "model": f"{bundle.manifest.name}:{bundle.manifest.version}",
                                    "task": bundle.manifest.task, "runs_on": engine.session.runs_on, "results": documents}))
@@ -78,15 +79,13 @@ def _detection(row: dict[str, Any]) -> str:
     return f"{row['label']} {row['score']:.2f} at {row['box']}{points}"
 
 
-def _save(answer: Answer, bundle: Bundle, target: Path, several: bool) -> None:
-    from edgeinfer.annotate import annotate, save, to_bgr
+def _save(answer: Answer, picture: Array, target: Path, several: bool) -> None:
+    from edgeinfer.annotate import SUFFIXES, save
 
-    if not isinstance(answer.frame.format, FrameFormat):
-        raise UsageError("--save", "pictures", "sensor windows")
-    if several:
+    if several or target.suffix.lower() not in SUFFIXES:
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(str(target), "a folder to write to", error.strerror or str(error)) from error
         target = target / f"{answer.path.stem}-{answer.index:04d}.png"
-    save(target, annotate(to_bgr(answer.frame), answer.result, bundle.manifest.name))
+    save(target, picture)

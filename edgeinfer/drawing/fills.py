@@ -21,12 +21,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Zone:
-    """A polygon in fractions of the picture, or a line of two points; ``active``: somebody is in it. ``note``: a count, say."""
+    """A polygon in fractions of the picture, or a line of two points, with an arrow to where "in" is; ``active``: somebody is in
+    it. ``note``: a count, say. ``excluded``: what is there does not matter."""
 
     name: str
     points: Sequence[Point]
     active: bool = False
     note: str = ""
+    excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def draw_overlay(canvas: Canvas, overlay: Overlay) -> None:
     places = np.array([canvas.at(x, y) for x, y in overlay.points], np.int32).reshape(-1, 1, 2)
     if len(places) < 2:
         return
-    colour: Colour = (80, 220, 120) if overlay.active else (235, 190, 90)
+    colour: Colour = (150, 150, 150) if overlay.excluded else (80, 220, 120) if overlay.active else (235, 190, 90)
     closed = len(places) > 2
     if closed:
         inside = np.zeros(canvas.picture.shape[:2], np.float32)
@@ -81,10 +83,24 @@ def draw_overlay(canvas: Canvas, overlay: Overlay) -> None:
         _blend(canvas.picture, inside * (_FAINT * (2 if overlay.active else 1)), colour)
     for shade, width in ((INK, canvas.line + 2), (colour, canvas.line)):
         canvas.cv2.polylines(canvas.picture, [places], closed, shade, width, canvas.cv2.LINE_AA)
+        if not closed:
+            _draw_arrow(canvas, places[0, 0], places[1, 0], shade, width)
     (left, top), (right, bottom) = places.min(axis=0)[0], places.max(axis=0)[0]
     text = f"{overlay.name} {overlay.note}".strip()
     if text:
         canvas.label(text, (int(left), int(top), int(right), int(bottom)), colour)
+
+
+def _draw_arrow(canvas: Canvas, start: Array, end: Array, colour: Colour, width: int) -> None:
+    """From a line to its right-hand side, as seen by who looks along it; where the line's name does not hide it."""
+    ahead = (end - start) / (float(np.hypot(*(end - start))) or 1.0)
+    share, right = 0.85 if end[0] >= start[0] else 0.15, np.array([-ahead[1], ahead[0]])
+    middle = start + (end - start) * share
+    reach = 9 * canvas.line
+    tip = middle + right * reach
+    for other in (middle, tip - right * reach * 0.45 + ahead * reach * 0.35, tip - right * reach * 0.45 - ahead * reach * 0.35):
+        one, two = (tuple(int(value) for value in np.rint(point)) for point in (tip, other))
+        canvas.cv2.line(canvas.picture, one, two, colour, width, canvas.cv2.LINE_AA)
 
 
 def _draw_trail(canvas: Canvas, trail: Trail) -> None:

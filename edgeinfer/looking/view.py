@@ -1,0 +1,104 @@
+"""What a person is shown of one frame: the picture with all that was found on it, or the window with its spectrogram."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edgeinfer.annotate import annotate, to_bgr
+from edgeinfer.drawing.fills import Overlay, Trail, Zone
+from edgeinfer.drawing.signals import draw_window
+from edgeinfer.model.bundle import Bundle
+from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.preprocess.features import features_of
+from edgeinfer.model.preprocess.featurespec import StatisticsSpec
+from edgeinfer.model.preprocess.spec import WindowSpec
+from edgeinfer.model.result import Anomaly, Classes, Detections, Result
+from edgeinfer.model.tensor import Array
+from edgeinfer.scene.crossing import LineOptions
+from edgeinfer.scene.seen import Seen
+from edgeinfer.scene.zones import ZoneOptions
+
+__all__ = ["View"]
+
+_TRAIL = 48  # places of one thing
+_PAST = 120  # results of a sensor
+
+
+class View:
+    """One pipeline's frames, one after the other: it remembers where things were. ``zones`` and ``lines`` as the configuration has
+    them, by name."""
+
+    def __init__(self, bundle: Bundle, title: str, zones: Mapping[str, ZoneOptions] | None = None,
+                 lines: Mapping[str, LineOptions] | None = None) -> None:
+        self._title = title
+        self._zones, self._lines = zones or {}, lines or {}
+        self._trails: dict[int, deque[tuple[float, float]]] = {}
+        self._past: deque[tuple[float, int]] = deque(maxlen=_PAST)
+        spec = bundle.manifest.preprocess
+        self._spec = spec if isinstance(spec, WindowSpec) else None
+        rows = self._spec is not None and self._spec.features is not None and not isinstance(self._spec.features, StatisticsSpec)
+        self._features = features_of(self._spec) if rows and self._spec is not None else None
+
+    def draw(self, frame: Frame, result: Result) -> Array:
+        """A new BGR picture. Both arguments stay as they are."""
+        if isinstance(frame.format, FrameFormat):
+            shown, overlays = self._with_scene(result)
+            return annotate(to_bgr(frame), shown, self._title, overlays)
+        assert self._spec is not None  # what takes windows says so
+        self._past.append(_height(result))
+        features = None
+        if self._features is not None:
+            self._features.forget()
+            features = self._features.of(frame)
+        return annotate(draw_window(frame.view, self._spec.rate, features, tuple(self._past)), result, self._title)
+
+    def _with_scene(self, result: Result) -> tuple[Result, list[Overlay]]:
+        if not isinstance(result, Seen):
+            return result, []
+        rows, here = [], set()
+        for index, box in enumerate(result.detections.rows[: result.detections.count]):
+            track = result.tracks[index] if index < len(result.tracks) else None
+            answer = result.answers[index] if index < len(result.answers) else None
+            label = box.label
+            if answer is not None and answer.state:
+                label = f"{label}: {answer.state}"
+            if track is not None and track.id:
+                here.add(track.id)
+                self._follow(track.id, (box.left + box.right) / 2, box.bottom)
+                rows.append(msgspec.structs.replace(box, label=f"#{track.id} {label}", index=track.id))
+            else:
+                rows.append(msgspec.structs.replace(box, label=label))
+        for gone in set(self._trails) - here:  # fades while it is out of sight
+            self._trails[gone].popleft()
+            if not self._trails[gone]:
+                del self._trails[gone]
+        trails = [Trail(number, tuple(points)) for number, points in self._trails.items()]
+        return Detections(rows, len(rows)), [*trails, *self._places(result)]
+
+    def _follow(self, number: int, x: float, y: float) -> None:
+        """One place more, with what trembles evened out."""
+        trail = self._trails.setdefault(number, deque(maxlen=_TRAIL))
+        last_x, last_y = trail[-1] if trail else (x, y)
+        trail.append((last_x + 0.4 * (x - last_x), last_y + 0.4 * (y - last_y)))
+
+    def _places(self, seen: Seen) -> Sequence[Overlay]:
+        zones = {zone.name: zone for zone in seen.zones}
+        lines = {line.name: line for line in seen.lines}
+        places = [Zone(name, options.points, name in zones and zones[name].count > 0,
+                       str(zones[name].count) if name in zones else "", options.exclude) for name, options in self._zones.items()]
+        for name, options in self._lines.items():
+            counts = lines[name].counts if name in lines else {}
+            places.append(Zone(name, options.points, False, "  ".join(f"{way} {count}" for way, count in counts.items())))
+        return places
+
+
+def _height(result: Result) -> tuple[float, int]:
+    """Of the strip of what was: how high, and which colour."""
+    if isinstance(result, Anomaly):
+        return result.value / (2 * result.threshold or 1.0), 2 if result.value > result.threshold else 0
+    if isinstance(result, Classes) and result.count:
+        return result.rows[0].score, result.rows[0].index
+    return result.score(), 0
