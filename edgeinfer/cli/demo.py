@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
 from edgeinfer.oneshot import answers
 
-_EXAMPLES = ("digits", "vibration")
+_EXAMPLES = {"digits": "tflite", "vibration": "onnx"}  # the formats of their models
 
 
 @click.command("demo")
@@ -40,6 +41,8 @@ def command(save: Path, write_config: Path | None) -> None:
         click.echo(f"embedded broker on 127.0.0.1:{broker.port}; results as a subscriber sees them:\n")
         config = Path(folder) / "edgeinfer.yaml"
         config.write_text(yaml.safe_dump(_configuration(broker.port)))
+        for name, format in _left_out().items():
+            click.echo(f"{name}: left out, no runtime for {format} models is installed here", err=True)
         daemon = Daemon(config)
         with _subscriber(broker.port) as arrived:
             daemon.run()
@@ -58,9 +61,12 @@ def examples_folder() -> Path:
 
 
 def _configuration(port: int) -> dict[str, Any]:
-    """The examples' own pipelines, with absolute paths, on the embedded broker."""
+    """The examples' own pipelines, with absolute paths, on the embedded broker. Raises UnavailableError without any runtime."""
     pipelines: dict[str, Any] = {}
-    for name in _EXAMPLES:
+    runnable = [name for name in _EXAMPLES if name not in _left_out()]
+    if not runnable:
+        raise UnavailableError("demo", "a runtime", "neither LiteRT nor ONNX Runtime", "pip install 'edgeinfer[demo]'")
+    for name in runnable:
         folder = examples_folder() / name
         document = yaml.safe_load((folder / "config.yaml").read_text())
         for pipeline in document["pipelines"].values():
@@ -71,8 +77,14 @@ def _configuration(port: int) -> dict[str, Any]:
     return {"node": "demo", "pipelines": pipelines, "sink": sink, "health": {"interval_s": 1.0}}
 
 
+def _left_out() -> dict[str, str]:
+    """The examples that cannot run here, and the format of their models: 32-bit ARM has no ONNX Runtime."""
+    modules = {"tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
+    return {name: format for name, format in _EXAMPLES.items() if not any(map(find_spec, modules[format]))}
+
+
 def _starting_point() -> str:
-    folder = examples_folder() / _EXAMPLES[0]
+    folder = examples_folder() / "digits"
     text = (folder / "config.yaml").read_text()
     return text.replace("bundle: ", f"bundle: {folder}/").replace("path: ", f"path: {folder}/")
 
@@ -137,10 +149,10 @@ def _summary(health: dict[str, Any], arrived: dict[str, int]) -> None:
 
 
 def _annotate(target: Path) -> Path:
-    """The first picture of the first example, with what the model found drawn on it."""
+    """The first picture of the digits, with what the model found drawn on it."""
     from edgeinfer.annotate import annotate, save, to_bgr
 
-    folder = examples_folder() / _EXAMPLES[0]
+    folder = examples_folder() / "digits"
     engine = Engine(read(folder / "bundle"), RuntimeOptions())
     target.parent.mkdir(parents=True, exist_ok=True)
     for answer in answers(engine, folder / "pictures"):

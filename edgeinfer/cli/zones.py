@@ -16,6 +16,7 @@ from edgeinfer.config import load
 from edgeinfer.errors import EdgeinferError, SourceError, UsageError
 from edgeinfer.looking.drawn import Drawn, read_drawn
 from edgeinfer.looking.grid import grid, in_terminal
+from edgeinfer.looking.jpeg import jpeg
 from edgeinfer.looking.page import LocalPage, Reply
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.memory import check_room
@@ -75,9 +76,7 @@ def _first(source: Any, where: str) -> Array:
 
 
 def _serve(picture: Array, drawn: Drawn, name: str, port: int) -> None:
-    import cv2
-
-    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    encoded = jpeg(picture, 92)
     data = json.dumps({"name": name, **drawn.document()}).replace("<", "\\u003c").encode()
     page = files("edgeinfer.looking").joinpath("zones.html").read_bytes().replace(b"{{data}}", data)
     done, sent = threading.Event(), list[Drawn]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from edgeinfer.errors import StorageError
+from edgeinfer.looking.jpeg import jpeg
 from edgeinfer.looking.page import Reply
 from edgeinfer.model.tensor import Array
 
@@ -26,13 +26,9 @@ class Live:
 
     def show(self, picture: Array) -> None:
         """A BGR picture."""
-        import cv2
-
-        made, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-        if not made:
-            raise StorageError("preview", "a picture that JPEG can hold", f"{picture.shape}")
+        encoded = jpeg(picture, self._quality)
         with self._changed:
-            self._newest, self._count = encoded.tobytes(), self._count + 1
+            self._newest, self._count = encoded, self._count + 1
             self._changed.notify_all()
 
     def end(self) -> None:
