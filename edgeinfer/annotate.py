@@ -15,7 +15,7 @@ from edgeinfer.drawing.figures import draw_keypoints
 from edgeinfer.drawing.fills import Overlay, draw_mask, draw_overlay
 from edgeinfer.errors import StorageError, UsageError
 from edgeinfer.model.frame import Frame, FrameFormat
-from edgeinfer.model.result import Box, Classes, Detections, Identity, Result, Segmentation
+from edgeinfer.model.result import Box, Classes, Detections, Identity, Result, Segmentation, Text
 from edgeinfer.model.tensor import Array
 
 __all__ = ["annotate", "save", "to_bgr"]
@@ -90,6 +90,8 @@ def _rows(result: Result) -> list[tuple[str, float | None]]:
         return [(row.label, row.area) for row in result.rows[: min(result.count, _LINES)]]
     if isinstance(result, Identity):
         return [(result.name, result.similarity)]
+    if isinstance(result, Text):
+        return [(result.text, result.confidence)]
     return [(line, None) for line in _lines(result.document())]
 
 

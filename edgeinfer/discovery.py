@@ -26,7 +26,8 @@ _MOST_LABELS = 16
 #: What a decoder tells, by its name. A decoder that is not here is of an unknown task: when it last told something is shown.
 TASKS = {
     **dict.fromkeys(("ssd", "yolo", "grid", "end_to_end", "detr", "instances", "pose", "landmarks"), "detection"),
-    "classify": "classification", "segment": "segmentation", "embed": "identity", "anomaly": "anomaly", "regress": "regression",
+    "classify": "classification", "segment": "segmentation", "embed": "identity", "ctc": "text", "anomaly": "anomaly",
+    "regress": "regression",
 }
 
 # Jinja of Home Assistant
@@ -136,7 +137,7 @@ def _of_pipeline(options: DiscoveryOptions, device: Device, pipeline: Described,
     if pipeline.gate.heartbeat_s:
         state["expire_after"] = math.ceil(3 * pipeline.gate.heartbeat_s)
     told = {"detection": _detection, "classification": _classification, "segmentation": _segmentation, "identity": _identity,
-            "anomaly": _anomaly, "regression": _regression}
+            "text": _text, "anomaly": _anomaly, "regression": _regression}
     told.get(pipeline.task, _unknown)(add, state, pipeline)
     of_label = {"detection": _label, "segmentation": _area}.get(pipeline.task)
     if of_label is not None:
@@ -201,6 +202,14 @@ def _identity(add: _Components, state: dict[str, Any], pipeline: Described) -> N
     add("sensor", "name", state, f"{{{{ {name} if value_json.reason != 'off' else 'none' }}}}")
     add("sensor", "similarity", state, "{{ value_json.result.similarity | default(0) }}", state_class="measurement")
     _event(add, pipeline, f", 'name': {name}, 'known': value_json.result.known | default(false)")
+
+
+def _text(add: _Components, state: dict[str, Any], pipeline: Described) -> None:
+    text = "value_json.result.text | default('')"
+    add("sensor", "text", state, f"{{{{ ({text} | string)[:255] if value_json.reason != 'off' else '' }}}}")
+    add("sensor", "score", state, "{{ ((value_json.result.score | default(0)) * 100) | round(1) }}", state_class="measurement",
+        unit_of_measurement="%", suggested_display_precision=0)
+    _event(add, pipeline, f", 'text': {text}, 'score': value_json.result.score | default(0)")
 
 
 def _anomaly(add: _Components, state: dict[str, Any], pipeline: Described) -> None:

@@ -282,6 +282,7 @@ RESULTS: dict[str, tuple[list[dict[str, Any]], list[str], list[list[str]]]] = {
                [["0", "cat", "3", "0.9", "0", "0.1", "0.2", "1", "", '"[[0.5, 0.5]]"']]),
     "segment": ([{"areas": [{"label": "sky", "index": 2, "area": 0.25}], "regions": []}], ["row", "label", "class", "area"], [["0", "sky", "2", "0.25"]]),
     "embed": ([{"name": "Ann", "known": True, "similarity": 0.75}], ["name", "known", "similarity"], [["Ann", "true", "0.75"]]),
+    "ctc": ([{"text": "EXIT 12", "score": 0.9}, {"text": "", "score": 0}], ["text", "score"], [["EXIT 12", "0.9"], ["", "0"]]),
     "anomaly": ([{"anomalous": False, "score": 0.1, "threshold": 1}], ["anomalous", "score", "threshold"], [["false", "0.1", "1"]]),
     "regress": ([{"values": {"x": 1.5, "y": 2}}], ["row", "name", "value"], [["0", "x", "1.5"], ["1", "y", "2"]]),
     "other": ([{"tensors": {"t": 1}}], ["result"], [['"{""tensors"": {""t"": 1}}"']]),

@@ -35,8 +35,9 @@ MOTOR = Described(name="motor", task="anomaly", threshold=0.06, model="vibration
 MEAN = Described(name="mean", task="regression", values=("red", "green level"))
 SCENE = Described(name="scene", task="segmentation", labels=("road",), model="seg", gate=GATED)
 FACE = Described(name="face", task="identity", threshold=0.5, model="embed", gate=GATED)
+SIGN = Described(name="sign", task="text", threshold=0.5, model="ctc", gate=GATED)
 ODD = Described(name="odd", task="poetry")
-ALL = (DOOR, CLASS, MOTOR, MEAN, SCENE, FACE, ODD)
+ALL = (DOOR, CLASS, MOTOR, MEAN, SCENE, FACE, SIGN, ODD)
 ON = DiscoveryOptions(enabled=True)
 
 
@@ -116,7 +117,7 @@ def test_what_acts_is_announced_only_where_commands_are_accepted() -> None:
         components = made(*ALL, commands=commands)["components"]
         acting = {key for key, component in components.items() if "command_topic" in component}
         everything = {*(f"{one.name}.enabled" for one in ALL), "door.threshold", "class.threshold", "motor.threshold",
-                      "face.threshold", "door.update"}
+                      "face.threshold", "sign.threshold", "door.update"}
         assert acting == (everything if commands else set())
         assert components["class.update"]["platform"] == "update"
 

@@ -49,6 +49,7 @@ _TASKS: dict[str, tuple[tuple[Column, ...], Callable[[_Result], Iterator[tuple[C
         (number, row["label"], row["index"], row["area"]) for number, row in enumerate(result["areas"]))),
     "similarity": ((Column("name", "text"), Column("known", "boolean"), Column("similarity", "number")), lambda result: iter(
         [(result["name"], result["known"], result["similarity"])])),
+    "text": ((Column("text", "text"), Column("score", "number")), lambda result: iter([(result["text"], result["score"])])),
     "anomalous": ((Column("anomalous", "boolean"), Column("score", "number"), Column("threshold", "number")), lambda result: iter(
         [(result["anomalous"], result["score"], result["threshold"])])),
     "values": ((Column("row", "integer"), Column("name", "text"), Column("value", "number")), lambda result: (

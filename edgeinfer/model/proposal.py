@@ -20,6 +20,7 @@ __all__ = ["Proposal", "propose"]
 YOLOV5_ANCHORS = [[[10, 13], [16, 30], [33, 23]], [[30, 61], [62, 45], [59, 119]], [[116, 90], [156, 198], [373, 326]]]
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32))
 _QUERIES = 1000  # no more rows than this are finished ones; dense heads have more
+_LINE = 64  # pixels: no higher are the pictures of lines of text that models read
 _EMBEDDINGS = (64, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1280, 1536, 2048)
 
 
@@ -42,7 +43,7 @@ def propose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels:
     if not outputs or any(side < 1 for spec in outputs for side in spec.shape):
         return []
     facts = _Facts(inputs, outputs, labels)
-    found = [one for kind in (_finished, _dense, _grids, _maps, _poses, _vectors) for one in kind(facts)]
+    found = [one for kind in (_finished, _dense, _grids, _maps, _poses, _lines, _vectors) for one in kind(facts)]
     found.append(Proposal("raw", {}, 0.0, "nothing is assumed: all numbers as they are"))
     return sorted((one for one in found if _accepted(one, facts)), key=lambda one: -one.fit)
 
@@ -88,7 +89,10 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _accepted(one: Proposal, facts: _Facts) -> bool:
-    names = [f"class {index}" for index in range(facts.labels)] if one.decoder not in ("pose", "landmarks") else []
+    count = 0 if one.decoder in ("pose", "landmarks") else facts.labels
+    if one.decoder == "ctc" and not count:  # which is nothing without its characters
+        count = max(facts.shapes[facts.tables[0]]) - 1 if facts.tables else 0
+    names = [f"class {index}" for index in range(count)]
     with suppress(EdgeinferError):
         DECODERS.load(one.decoder, "proposal")(one.parameters, facts.outputs, names, facts.inputs)
         return True
@@ -234,6 +238,19 @@ def _poses(facts: _Facts) -> Iterator[Proposal]:
         offsets = any(len(shape) == 3 and 34 in (shape[0], shape[2]) for shape in shapes)
         yield Proposal("pose", {"variant": "heatmap", **({"logits": True} if offsets else {})}, 0.93,
                        "a map for each of 17 keypoints" + (" and their offsets: PoseNet" if offsets else ""))
+
+
+def _lines(facts: _Facts) -> Iterator[Proposal]:
+    """Scores by step, of a picture that is a line of text, or of as many classes as there are characters and a blank."""
+    height, width = facts.size
+    for i in facts.tables[:1] if len(facts.shapes) == 1 else []:
+        sides = facts.shapes[i]
+        space = facts.labels > 0 and facts.labels + 2 in sides and facts.labels + 1 not in sides
+        if facts.labels and not space and facts.labels + 1 not in sides:
+            continue
+        if 0 < height <= _LINE and width >= 2 * height and width // 16 <= min(sides) <= width:
+            yield Proposal("ctc", {"space": True} if space else {}, 0.93 if facts.labels else 0.85,
+                           f"{min(sides)} steps of {max(sides)} scores along a line of text, {height} pixels high")
 
 
 def _vectors(facts: _Facts) -> Iterator[Proposal]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 __all__ = ["Anomaly", "Area", "Box", "Classes", "Detections", "Identity", "Keypoint", "Label", "Mask", "Raw", "Region",
-           "Regression", "Result", "Segmentation"]
+           "Regression", "Result", "Segmentation", "Text"]
 
 
 class Result(msgspec.Struct):
@@ -212,6 +212,22 @@ class Identity(Result):
         if self.embedding:
             said["embedding"] = [round(value, 5) for value in self.embedding]
         return said
+
+
+class Text(Result):
+    """What is written, "" where nothing is; ``confidence`` 0..1 is the mean of its characters'."""
+
+    text: str = ""
+    confidence: float = 0.0
+
+    def score(self) -> float:
+        return self.confidence
+
+    def state(self) -> str:
+        return self.text
+
+    def document(self) -> dict[str, Any]:
+        return {"text": self.text, "score": round(self.confidence, 4)}
 
 
 class Anomaly(Result):

@@ -25,7 +25,8 @@ def decoders(zoo: Path, folder: Path) -> None:
     for name, (decoder, parameters, outputs) in _heads().items():
         for dtype in ("int8", "float32"):
             specs, stored = _stored(outputs, dtype)
-            made = DECODERS.load(decoder, "bench")(parameters, specs, [], [tensor("picture", (1, SIDE, SIDE, 3), "uint8")])
+            labels = ["a"] * (specs[0].shape[-1] - 1) if decoder == "ctc" else []
+            made = DECODERS.load(decoder, "bench")(parameters, specs, labels, [tensor("picture", (1, SIDE, SIDE, 3), "uint8")])
             p50, p95, result = _times(made, stored, here)
             found = result.count if hasattr(result, "count") else 1
             print(f"{name:<28} {dtype:<8} p50 {p50:7.1f} us   p95 {p95:7.1f} us   {found} found", flush=True)
@@ -74,6 +75,7 @@ def _heads() -> dict[str, tuple[str, dict[str, Any], Outputs]]:
         "instances": ("instances", unit, [("o", outlined.T, -4, 4), ("p", rng.normal(0, 1, (32, 160, 160)), -4, 4)]),
         "segment 256 x 256": ("segment", {"logits": True}, [("o", _disc(256), -4, 4)]),
         "pose movenet": ("pose", {"variant": "movenet"}, [("o", rng.random((1, 17, 3)), 0, 1)]),
+        "ctc 40 x 6625": ("ctc", {}, [("o", rng.random((40, 6625)), 0, 1)]),
         "embed 512": ("embed", {}, [("o", rng.normal(0, 1, 512), -4, 4)]),
     }
 

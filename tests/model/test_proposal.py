@@ -58,6 +58,8 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
     "a map of scores": (P320, [tensor("o", (1, 80, 80, 21))], 21, "segment", {}),
     "a selfie's mask": ([tensor("x", (1, 256, 256, 3))], [tensor("o", (1, 256, 256, 1))], 0, "segment", {}),
     "a hand's points": (P320, [tensor("o", (1, 63)), tensor("s", (1, 1))], 0, "landmarks", {"values": 3}),
+    "a line of text": ([tensor("x", (1, 3, 48, 320))], [tensor("o", (1, 40, 6625))], 0, "ctc", {}),
+    "a line of text and a space": ([tensor("x", (1, 3, 48, 320))], [tensor("o", (1, 40, 6625))], 6623, "ctc", {"space": True}),
     "an autoencoder": ([tensor("x", (-1, 640), "int8", 0.1, 0)], [tensor("y", (-1, 640), "int8", 0.1, 0)], 0, "anomaly", {}),
 }
 
@@ -95,5 +97,6 @@ def test_whatever_the_shapes_a_proposal_is_accepted(shapes: list[list[int]], lab
     outputs = [tensor(f"o{index}", (1, *shape)) for index, shape in enumerate(shapes)]
     inputs = [tensor("x", (1, side, side, 3))] if side else [tensor("x", (1, 9))]
     for one in propose(inputs, outputs, labels):
-        names = [f"class {index}" for index in range(labels)] if one.decoder not in ("pose", "landmarks") else []
+        count = 0 if one.decoder in ("pose", "landmarks") else labels or (max(outputs[0].shape[1:]) - 1 if one.decoder == "ctc" else 0)
+        names = [f"class {index}" for index in range(count)]
         DECODERS.load(one.decoder, "test")(one.parameters, outputs, names, inputs)

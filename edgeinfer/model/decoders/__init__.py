@@ -48,6 +48,7 @@ DECODERS = Table("decoders", {
     "pose": "edgeinfer.model.decoders.pose:Pose",
     "landmarks": "edgeinfer.model.decoders.landmarks:Landmarks",
     "embed": "edgeinfer.model.decoders.embed:Embed",
+    "ctc": "edgeinfer.model.decoders.ctc:Ctc",
     "anomaly": "edgeinfer.model.decoders.anomaly:AnomalyScore",
     "regress": "edgeinfer.model.decoders.regress:Regress",
     "raw": "edgeinfer.model.decoders.raw:RawTensors",

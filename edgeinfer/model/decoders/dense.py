@@ -65,6 +65,12 @@ class DenseHead:
         first = self.more.first
         return self._more_real.many(_view(self.more, outputs)[rows, first : first + self.more.columns])
 
+    def steps(self, outputs: Sequence[Array], rows: Array) -> Array:
+        """(n, more) float32: the same in steps of their scale, for whom only the sign of their sums matters."""
+        first = self.more.first
+        stored = _view(self.more, outputs)[rows, first : first + self.more.columns]
+        return np.subtract(stored, self._more_real.zero_point, dtype=np.float32)
+
 
 def _view(slab: Slab, outputs: Sequence[Array]) -> Array:
     """All columns of the output as (candidates, columns)."""

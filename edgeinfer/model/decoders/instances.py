@@ -70,13 +70,15 @@ class Instances:
         nms = Nms(chosen.candidates, chosen.iou, chosen.class_aware)
         self._rows = BoxRows(classes, chosen.max_detections, nms, row=lambda: Box(mask=Mask(counts=[]) if chosen.mask else None))
         self._zero_point = Real(outputs[self._prototypes], WHERE).zero_point
+        self._frame: _Frame | None = None
         self._scratch = np.empty(self._masks * chosen.side**2, np.float32)
         self._sums = np.empty(chosen.side**2, np.float32)
+        self._inside = np.empty(chosen.side**2, np.bool_)
 
     @property
     def nbytes(self) -> int:
         runs = self._chosen.max_detections * self._chosen.max_runs * 36 if self._chosen.mask else 0
-        return self._head.nbytes + self._rows.nbytes + self._scratch.nbytes + self._sums.nbytes + runs
+        return self._head.nbytes + self._rows.nbytes + self._scratch.nbytes + self._sums.nbytes + self._inside.nbytes + runs
 
     def decode(self, outputs: Sequence[Array], inputs: Sequence[Array], geometry: Geometry) -> Detections:
         """The same result each time."""
@@ -88,45 +90,64 @@ class Instances:
             result = self._rows.fill(corners, scores, classes, geometry)
             kept = self._rows.kept
             if kept:
-                weights = self._head.extras(outputs, rows[kept].tolist()).astype(np.float32)
-                window = window_of(geometry, self._height, self._width)
-                limits = ((window.left, window.right), (window.top, window.bottom))
-                for row, corner, weight in zip(result.rows, corners[kept].tolist(), weights, strict=False):
-                    self._put(row, corner, weight, outputs[self._prototypes], limits, geometry)
+                weights = self._head.steps(outputs, rows[kept])
+                self._put(result, corners[kept], weights, outputs[self._prototypes], geometry)
             return result
 
-    def _put(self, row: Box, corner: list[float], weights: Array, stored: Array, limits: tuple[tuple[int, int], ...],
-             geometry: Geometry) -> None:
-        """The area and the mask of one row, within its box in the model's input."""
-        left, right = _cells(corner[0], corner[2], self._width, *limits[0])
-        top, bottom = _cells(corner[1], corner[3], self._height, *limits[1])
-        cells = self._sum(stored, weights, (top, bottom, left, right)) > 0
-        covers = (geometry.x(left / self._width), geometry.y(top / self._height),
-                  geometry.x(right / self._width), geometry.y(bottom / self._height))
-        row.area = np.count_nonzero(cells) / cells.size * (covers[2] - covers[0]) * (covers[3] - covers[1])
-        if row.mask is not None:
-            encode(cells, covers, row.mask, self._chosen.side, self._chosen.max_runs)
+    def _put(self, result: Detections, corners: Array, weights: Array, stored: Array, geometry: Geometry) -> None:
+        """The areas and masks of all rows, each within its box in the model's input."""
+        if self._frame is None or self._frame.geometry != geometry:
+            self._frame = _Frame(geometry, self._height, self._width)
+        areas, covers = self._frame.place(corners)
+        sizes = (covers[:, 2] - covers[:, 0]) * (covers[:, 3] - covers[:, 1])
+        limits = weights.sum(axis=1) * self._zero_point  # of the stored prototypes: where their sum would be 0
+        shape = (self._height, self._width)
+        table = stored.reshape(self._masks, *shape) if self._first else stored.reshape(*shape, self._masks).transpose(2, 0, 1)
+        each = zip(result.rows, areas.tolist(), covers.tolist(), sizes.tolist(), weights, limits, strict=False)
+        for row, area, cover, size, weight, limit in each:
+            cells = self._cells(table, weight, limit, *area)
+            row.area = np.count_nonzero(cells) / cells.size * size
+            if row.mask is not None:
+                encode(cells, tuple(cover), row.mask, self._chosen.side, self._chosen.max_runs)
 
-    def _sum(self, stored: Array, weights: Array, area: tuple[int, int, int, int]) -> Array:
-        """(rows, columns): the weighted prototypes in steps of their own scale, of which only the sign counts."""
-        top, bottom, left, right = area
+    def _cells(self, table: Array, weights: Array, limit: float, left: int, top: int, right: int, bottom: int) -> Array:
+        """(rows, columns) bool: where the weighted prototypes are above 0. Overwritten by the next call.
+
+        Only the sign counts, so both are in steps of their own scale: of 8 bits all sums are whole numbers below 2**24, exact
+        in float32."""
         step = -(-max(bottom - top, right - left) // self._chosen.side)
-        y, x = slice(top, bottom, step), slice(left, right, step)
-        if self._first:
-            part = stored.reshape(self._masks, self._height, self._width)[:, y, x]
-        else:
-            part = stored.reshape(self._height, self._width, self._masks)[y, x].transpose(2, 0, 1)
-        real = self._scratch[: part.size].reshape(part.shape)
-        np.subtract(part, self._zero_point, out=real, dtype=np.float32, casting="unsafe")
-        sums = self._sums[: part[0].size]
-        np.matmul(weights, real.reshape(self._masks, -1), out=sums)
-        return sums.reshape(part.shape[1:])
+        part = table[:, top:bottom:step, left:right:step]
+        masks, height, width = part.shape
+        count = height * width
+        steps = self._scratch[: masks * count]
+        np.copyto(steps.reshape(part.shape), part, casting="unsafe")
+        sums = np.dot(weights, steps.reshape(masks, count), out=self._sums[:count])
+        cells: Array = np.greater(sums, limit, out=self._inside[:count])
+        return cells.reshape(height, width)
 
 
-def _cells(start: float, end: float, count: int, first: int, stop: int) -> tuple[int, int]:
-    """The cells that a span of fractions touches, at least one, within first..stop."""
-    begin = min(max(int(min(max(start, 0.0), 1.0) * count), first), stop - 1)
-    return begin, min(max(-int(-min(max(end, 0.0), 1.0) * count // 1), begin + 1), stop)
+class _Frame:
+    """Where the cells of the prototypes lie in a source frame: computed once for each geometry."""
+
+    def __init__(self, geometry: Geometry, height: int, width: int) -> None:
+        self.geometry = geometry
+        window = window_of(geometry, height, width)
+        self._sides = np.array((width, height, width, height))
+        self._first = np.array((window.left, window.top))
+        self._stop = np.array((window.right, window.bottom))
+        self._last = self._stop - 1
+        self._scale = np.array((geometry.scale_x, geometry.scale_y) * 2) / self._sides
+        self._offset = np.array((geometry.offset_x, geometry.offset_y) * 2)
+
+    def place(self, corners: Array) -> tuple[Array, Array]:
+        """(n, 4) integers: first column and row, and where they stop, of the cells that each box touches, at least one, and none
+        in the padding; and what they cover of the source frame, in fractions."""
+        spans = np.minimum(np.maximum(corners, 0.0), 1.0) * self._sides
+        areas = np.empty(spans.shape, np.intp)
+        begin, end = areas[:, :2], areas[:, 2:]
+        begin[:] = np.minimum(np.maximum(np.floor(spans[:, :2]), self._first), self._last)
+        end[:] = np.minimum(np.maximum(np.ceil(spans[:, 2:]), begin + 1), self._stop)
+        return areas, np.minimum(np.maximum(areas * self._scale + self._offset, 0.0), 1.0)
 
 
 def _find(chosen: Parameters, outputs: Sequence[TensorSpec]) -> int:

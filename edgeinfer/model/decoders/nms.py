@@ -44,13 +44,14 @@ class Nms:
         self._load(corners[order], classes[order])
         aware = self.class_aware and len(order) > 1 and bool((classes != classes[0]).any())
         while len(order):
-            block = min(BLOCK, len(order))
-            rows = self._rivals(block, len(order), aware)
+            count = len(order)
+            block = count if count * count <= BLOCK * self.capacity else min(BLOCK, count)  # few fit into the memory all at once
+            bits, width = self._rivals(block, count, aware)
             gone = 0
             for place, index in enumerate(order[:block].tolist()):
                 if not gone >> place & 1:
                     yield index
-                    gone |= rows[place]
+                    gone |= int.from_bytes(bits[place * width : (place + 1) * width], "little")
             order = self._close_ranks(order, block, gone)
 
     def _load(self, corners: Array, classes: Array) -> None:
@@ -60,16 +61,16 @@ class Nms:
         np.multiply(table[2] - table[0], table[3] - table[1], out=table[4])
         self._classes[:count] = classes
 
-    def _rivals(self, block: int, count: int, aware: bool) -> list[int]:
-        """For each of the first ``block`` boxes, the set of those that it overlaps: bit i stands for the i-th box."""
+    def _rivals(self, block: int, count: int, aware: bool) -> tuple[bytes, int]:
+        """For each of the first ``block`` boxes the set of those that it overlaps, and in how many bytes: bit i stands for the
+        i-th box."""
         overlaps = self._overlaps_of(block, count)
         if aware:
             same = self._overlaps[1, : block * count].reshape(block, count)
             classes = self._classes[:count]
             np.logical_and(overlaps, np.equal(classes, classes[:block, np.newaxis], out=same), out=overlaps)
         bits = np.packbits(overlaps, axis=1, bitorder="little")
-        raw, width = bits.tobytes(), bits.shape[1]
-        return [int.from_bytes(raw[start : start + width], "little") for start in range(0, len(raw), width)]
+        return bits.tobytes(), bits.shape[1]
 
     def _overlaps_of(self, block: int, count: int) -> Array:
         """(block, count): which overlap which, by intersection > iou * union, which needs no division."""

@@ -21,6 +21,7 @@ from edgeinfer.model.tensor import Array, TensorSpec
 __all__ = ["Parameters", "Segment"]
 
 WHERE = "decoder segment"
+_CV_16U, _CV_32S = 2, 4  # OpenCV's types, which never change
 _CLASSES = 256  # of an arg-max map without labels
 Cells = Annotated[int, msgspec.Meta(ge=0, le=1024)]
 
@@ -51,13 +52,14 @@ class Segment:
 
     def __init__(self, parameters: Mapping[str, Any], outputs: Sequence[TensorSpec], labels: Sequence[str],
                  inputs: Sequence[TensorSpec], threshold: float | None = None) -> None:
-        self._components = _connected_components()
+        self._extent, self._components = _vision()
         chosen = read(WHERE, parameters, Parameters)
         self._chosen = chosen
         self._output, layout = _find(chosen, outputs, labels)
         self._maps = self._made(outputs[self._output], layout, labels, threshold)
         most = min(chosen.max_classes, self._maps.classes)
-        self._labels = np.empty((layout.height, layout.width), np.int32)
+        self._labels = np.empty((layout.height, layout.width), _dtype(layout))
+        self._kind = _CV_16U if self._labels.itemsize == 2 else _CV_32S
         self._window: tuple[Geometry, Window] | None = None
         self._result = Segmentation(rows=[Area(mask=Mask(counts=[]) if chosen.mask else None) for _ in range(most)],
                                     regions=[Region() for _ in range(chosen.max_regions)])
@@ -111,10 +113,13 @@ class Segment:
 
     def _regions(self, cells: Array, index: int, window: Window) -> list[tuple[float, int, list[int]]]:
         """The largest connected ones: share, class, [left, top, width, height] in cells."""
-        labels = self._labels[: cells.shape[0], : cells.shape[1]]
-        stats = self._components(cells.view(np.uint8), labels, connectivity=8)[2][1:]
+        found = cells.view(np.uint8)
+        left, top, width, height = self._extent(found)
+        labels = self._labels[:height, :width]
+        stats = self._components(found[top : top + height, left : left + width], labels, connectivity=8, ltype=self._kind)[2][1:]
+        stats[:, :2] += (left, top)
         shares = stats[:, 4] * window.cell_share
-        order = np.argsort(-shares, kind="stable")[: self._chosen.max_regions]
+        order = np.lexsort((stats[:, 0], stats[:, 1], -stats[:, 4]))[: self._chosen.max_regions]  # of equal ones the upper first
         return [(float(shares[i]), index, stats[i, :4].tolist()) for i in order if shares[i] >= self._least(window)]
 
     def _put(self, regions: list[tuple[float, int, list[int]]], window: Window) -> None:
@@ -127,12 +132,19 @@ class Segment:
         self._result.regions_count = len(regions)
 
 
-def _connected_components() -> Callable[..., Any]:
+def _dtype(layout: Layout) -> type[np.uint16 | np.int32]:
+    """Of labels of components: 16 bits, which are nearly twice as fast, where each second cell of each second row, the most that
+    there can be, has a number."""
+    return np.uint16 if (layout.height + 1) // 2 * ((layout.width + 1) // 2) < 2**16 - 1 else np.int32
+
+
+def _vision() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What finds the box around all cells, and the components."""
     try:
         import cv2
     except ImportError as error:
         raise UnavailableError(WHERE, "OpenCV, which finds the regions", str(error), "pip install 'edgeinfer[vision]'") from error
-    return cv2.connectedComponentsWithStats
+    return cv2.boundingRect, cv2.connectedComponentsWithStats
 
 
 def _find(chosen: Parameters, outputs: Sequence[TensorSpec], labels: Sequence[str]) -> tuple[int, Layout]:

@@ -286,6 +286,27 @@ def faces_known(publish: bool) -> Draw:
     return draw
 
 
+def written(text: str, *, peak: float = 0.5, logits: bool = False, **parameters: Any) -> Draw:
+    """Each character for one to three steps, a blank between two that are the same, and at times between others."""
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        labels = list("AB7-é")
+        classes = [*labels, " "] if parameters.get("space") else labels
+        blank = parameters.get("blank", 0) % (len(classes) + 1)
+        place = {character: index + (index >= blank) for index, character in enumerate(classes)}
+        steps = [blank]
+        for before, character in zip(" " + text, text, strict=False):
+            steps += [blank] * int(before == character or rng.random() < 0.4) + [place[character]] * int(rng.integers(1, 4))
+        scores = rng.random((len(steps) + 1, len(classes) + 1)) * 0.3
+        scores[np.arange(len(steps)), steps] = peak + (0.95 - peak) * rng.random(len(steps))
+        scores[-1] = scores[-1][::-1] * 0.1
+        scores[-1, blank] = 0.9
+        outputs = [output("scores", scores * 12 - 6, -6, 6, 2) if logits else output("scores", scores, 0, 1)]
+        how = ", logits" if logits else ", the blank last" if blank else ""
+        return case(f"A line of text{how}: '{text}'", outputs, labels=labels, atol=0.06 if logits else 0.004,
+                    **({"softmax": True} if logits else {}), **parameters)
+    return draw
+
+
 DRAWS: dict[str, dict[str, Draw]] = {
     "grid": {
         "v5_anchors": anchored("v5", False), "v5_parts": anchored("v5", True), "v3_anchors": anchored("v3", False),
@@ -314,6 +335,8 @@ DRAWS: dict[str, dict[str, Draw]] = {
              "yolo": pose_head(3, ""), "yolo_bare": pose_head(2, ""), "yolo_parts": pose_head(3, "three"),
              "yolo_two_parts": pose_head(3, "two")},
     "landmarks": {"face": points(2, ""), "hand": points(3, "there"), "absent": points(3, "absent")},
+    "ctc": {"line": written("AB7 -BB", space=True), "blank_last": written("77-éA", blank=-1), "logits": written("BéA", logits=True),
+            "unsure": written("AB7", threshold=0.8), "short": written("A", min_length=2), "nothing": written("")},
     "embed": {"known": faces_known(True), "stranger": faces_known(False)},
 }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tests.model.decoders import reference_boxes, reference_maps
+from tests.model.decoders import reference_boxes, reference_maps, reference_text
 from tests.model.decoders.cases import Case, load
 
 REFERENCES = {
     "grid": reference_boxes.grid, "end_to_end": reference_boxes.end_to_end, "detr": reference_boxes.detr,
     "segment": reference_maps.segment, "instances": reference_maps.instances, "pose": reference_maps.pose,
-    "landmarks": reference_maps.landmarks, "embed": reference_maps.embed,
+    "landmarks": reference_maps.landmarks, "embed": reference_maps.embed, "ctc": reference_text.ctc,
     "ssd": lambda p, *rest: (reference_boxes.blazeface if "keypoints" in p else reference_boxes.ssd_plain)(p, *rest),
 }
 MADE = {"ssd": ("blazeface_keypoints", "without_count")}  # of the others, every case of the folder

@@ -60,6 +60,9 @@ KINDS: dict[str, tuple[str, dict[str, Any], list[TensorSpec]]] = {
     "landmarks": ("landmarks", {"presence": "s", "landmarks": "o"}, [tensor("o", (1, 42)), tensor("s", (1, 1))]),
     "embed": ("embed", {}, [tensor("o", (1, 8))]),
     "embed-published": ("embed", {"publish_embedding": True}, [tensor("o", (1, 8))]),
+    "ctc": ("ctc", {}, [tensor("o", (1, 12, 4))]),
+    "ctc-turned": ("ctc", {"blank": -1}, [tensor("o", (1, 4, 12))]),
+    "ctc-softmax": ("ctc", {"softmax": True, "min_length": 2}, [tensor("o", (1, 12, 4))]),
     "anomaly": ("anomaly", {"threshold": 1}, [tensor("r", (1, 64, 64, 3))]),
     "anomaly-score": ("anomaly", {"threshold": 1, "mode": "score"}, [tensor("r", (1, 1))]),
     "regress": ("regress", {}, [tensor("r", (1, 3))]),
@@ -71,7 +74,8 @@ BOUNDED = [kind for kind in KINDS if kind.startswith(("classify-s", "yolo-v5", "
 
 def _make(kind: str, threshold: float | None = None) -> Any:
     name, parameters, outputs = KINDS[kind]
-    decoder = DECODERS.load(name, "test")(parameters, outputs, [], PICTURE, threshold)
+    labels = ["a", "b", "␣"] if name == "ctc" else []
+    decoder = DECODERS.load(name, "test")(parameters, outputs, labels, PICTURE, threshold)
     if name == "embed":
         decoder.know(["ada", "bob"], np.eye(2, 8))
     return decoder
