@@ -92,7 +92,7 @@ def read_frame(path: Path) -> Array:
     """The array in a .npy file; mapped, so that a header claiming too much allocates nothing. Raises BundleError."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, OverflowError, MemoryError, SyntaxError) as error:  # OverflowError: on 32 bits
         raise BundleError(path.name, "an array in a .npy file", str(error)[:200], "np.save(FILE, frame)") from error
 
 

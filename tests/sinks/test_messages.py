@@ -196,9 +196,9 @@ def test_an_answer_reaches_whoever_asked(tmp_path: Path, broker: Broker, protoco
         until(lambda: answers, "the answer")
         proxy.cut()
         sink.send("app/answers", b"2")
-        until(lambda: len(answers) == 2, "the second one")
+        until(lambda: answers[-1].payload == b"2", "the second one")
         assert sink.drain(5)
-        assert [message.payload for message in answers] == [b"1", b"2"]
+        assert list(dict.fromkeys(message.payload for message in answers)) == [b"1", b"2"]  # QoS 1: the first may come twice
         if protocol == "5":
             assert answers[0].properties.CorrelationData == b"\x07"
             assert 50 <= answers[0].properties.MessageExpiryInterval <= 60

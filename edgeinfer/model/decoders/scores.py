@@ -7,7 +7,6 @@ value, and so does the sigmoid: one threshold is one stored value, found once.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 
 import numpy as np
 
@@ -71,8 +70,13 @@ class Scores(Real):
         return sigmoid(real) if self.logits else real
 
     def _stored_limit(self, threshold: float) -> int:
+        """The least stored value that reaches the threshold; a range of all int32 is too long for ``bisect`` on 32 bits."""
         limits = np.iinfo(self.dtype)
-        return int(limits.min) + bisect_left(range(int(limits.min), int(limits.max) + 1), threshold, key=self.one)
+        low, high = int(limits.min), int(limits.max) + 1
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.one(middle) < threshold else (low, middle)
+        return low
 
     def _float_limit(self, threshold: float) -> float:
         """The threshold in the tensor's own precision, so that float32(0.7) reaches 0.7."""

@@ -77,7 +77,7 @@ def segment(p: dict[str, Any], outputs: Outputs, size: Size, geometry: Any, labe
                           "counts": run_lengths(seen)})
     masks.sort(key=lambda one: -sum(one["counts"][1::2]))
     areas.sort(key=lambda one: -one["area"])
-    regions.sort(key=lambda one: -one["area"])
+    regions.sort(key=lambda one: (-one["area"], one["box"][1], one["box"][0]))  # the flood fill begins anywhere
     return {"areas": areas, "regions": regions, **({"masks": masks} if masks else {})}
 
 
