@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from edgeinfer.mqtt.message import Message, own_response_topic
+from edgeinfer.bucket import Bucket
+from edgeinfer.mqtt.message import Message, answered, own_response_topic
 
 __all__ = ["Answer", "Command", "CommandOptions", "Commands", "Inbox", "Refusal", "Target", "answer", "parse", "topic"]
 
@@ -180,12 +181,7 @@ def answer(asked: Command | Refusal, error: str = "", data: Mapping[str, Any] | 
         return ()
     if isinstance(asked, Refusal):
         error = error or asked.reason
-    document: dict[str, Any] = {"status": "error" if error else "ok", "data": dict(data or {})}
-    if error:
-        document["error"] = error[:1000]
-    if asked.sender.transaction is not None:
-        document["transaction"] = asked.sender.transaction
-    payload = msgspec.json.encode(document)
+    payload = answered(error, dict(data or {}), asked.sender.transaction)
     topics = dict.fromkeys((asked.sender.topic, asked.sender.response_topic))
     return tuple(Answer(topic, payload, asked.sender.correlation) for topic in topics if topic)
 
@@ -218,7 +214,7 @@ class Commands:
         self.accepted = 0
         self.refused = dict.fromkeys(KINDS, 0)
         self._node, self._options = node, options
-        self._tokens = self._at = 0.0
+        self._rate = Bucket(options.per_minute / 60, options.per_minute)  # a minute's commands at once
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -228,23 +224,13 @@ class Commands:
     def judge(self, message: Message, targets: Mapping[str, Target], now: float) -> Command | Refusal:
         """The command, or why it is refused. One too many gets no answer: that would only double the flood."""
         asked = parse(message, self._node, targets, self._options)
-        if asked.sender is not None and not self._within_rate(now):
+        if asked.sender is not None and not self._rate.take(now):
             asked = Refusal("too_many", f"more than {self._options.per_minute} commands a minute")
         if isinstance(asked, Refusal):
             self.refused[asked.kind] += 1
         else:
             self.accepted += 1
         return asked
-
-    def _within_rate(self, now: float) -> bool:
-        """A bucket that holds a minute's commands and fills at their rate."""
-        most = float(self._options.per_minute)
-        self._tokens = min(self._tokens + (now - self._at) * most / 60, most) if self._at else most
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
     def state(self) -> dict[str, Any]:
         """For health."""

@@ -21,13 +21,15 @@ _MOST_SMALL = 1 << 20  # bytes of a small file
 _ASIDE = ".new"  # beside the target: a leftover of a kill is overwritten by the next change
 
 
-def write(path: Path, content: bytes) -> None:
-    """``content`` as the file ``path``, whole or not at all. Raises OSError."""
+def write(path: Path, content: bytes, mode: int | None = None) -> None:
+    """``content`` as the file ``path``, whole or not at all; with ``mode`` whatever the umask. Raises OSError."""
     aside = _aside(path)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)

@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -159,21 +159,16 @@ class _Body:
 def _connection(url: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, socket.socket]]:
     if url.username is not None or not url.hostname:
         raise UsageError("SOURCE", f"{url.scheme}://HOST/FILE", f"{url.scheme}://…, with a password or without a host", _HINT)
-    with _network(url.geturl()[:200]):
-        port = url.port or (443 if url.scheme == "https" else 80)
-        connected = _connect(url.hostname, port)
-        try:
+    with ExitStack() as opened:
+        with _network(url.geturl()[:200]):
+            port = url.port or (443 if url.scheme == "https" else 80)
+            connected = opened.enter_context(_connect(url.hostname, port))
             if url.scheme == "https":
-                connected = ssl.create_default_context().wrap_socket(connected, server_hostname=url.hostname)
-            connection = http.client.HTTPConnection(url.hostname, port)
+                connected = opened.enter_context(
+                    ssl.create_default_context().wrap_socket(connected, server_hostname=url.hostname))
+            connection = opened.enter_context(closing(http.client.HTTPConnection(url.hostname, port)))
             connection.sock = connected
-        except BaseException:
-            connected.close()
-            raise
-    try:
         yield connection, connected
-    finally:
-        connection.close()
 
 
 def _connect(host: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ from edgeinfer import devices
 from edgeinfer.errors import BundleError, UnavailableError, UsageError
 from edgeinfer.model.manifest import Manifest
 
-__all__ = ["check_fits"]
+__all__ = ["check_fits", "has_runtime"]
 
 _RUNTIMES = {"tflite": (("ai_edge_litert", "tflite_runtime"), "litert"), "onnx": (("onnxruntime",), "onnxruntime")}
 
@@ -20,13 +20,18 @@ def check_fits(manifest: Manifest, root: Path = Path("/")) -> None:
     machine = devices.probe(root)
     _check_target(manifest.target, machine, root)
     modules, extra = _RUNTIMES[manifest.format]
-    if not any(find_spec(module) for module in modules):
+    if not has_runtime(manifest.format):
         raise UnavailableError(manifest.name, f"a runtime for {manifest.format}: {' or '.join(modules)}", "none installed",
                                f"pip install 'edgeinfer[{extra}]'")
     size = sum(member.bytes for member in manifest.files.values())
     if machine.ram_mb and size > machine.ram_mb << 20:
         raise BundleError(manifest.name, f"a model that fits into {machine.ram_mb} MB of memory", f"files of {size >> 20} MB",
                           "quantise a smaller model")
+
+
+def has_runtime(format: str) -> bool:
+    """Whether a runtime for "tflite" or "onnx" models is installed; nothing of it is loaded."""
+    return any(map(find_spec, _RUNTIMES[format][0]))
 
 
 def _check_target(target: str, machine: devices.Machine, root: Path) -> None:

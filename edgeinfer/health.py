@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeinfer import __version__, vitals
+from edgeinfer import __version__, durable, vitals
 from edgeinfer.assembly import Assembly
 from edgeinfer.config import Config
 from edgeinfer.model.memory import Bill
@@ -58,12 +58,9 @@ class Health:
     def keep(self, raw: bytes) -> None:
         """Write the document to $RUNTIME_DIRECTORY/health.json (a tmpfs that systemd makes), whole or not at all; nothing
         where there is none, or no room: it is for people who look, and the next one comes soon."""
-        if self._file is None:
-            return
-        aside = self._file.with_name(f".{self._file.name}.new")
-        with suppress(OSError):
-            aside.write_bytes(raw)
-            aside.replace(self._file)
+        if self._file is not None:
+            with suppress(OSError):
+                durable.write(self._file, raw)
 
 
 def summary(document: Mapping[str, Any]) -> str:

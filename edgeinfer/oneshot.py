@@ -16,12 +16,12 @@ from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Result
 from edgeinfer.sliding import frame_source
 from edgeinfer.sources import SOURCES, FrameSource
+from edgeinfer.sources.images import SUFFIXES as PICTURES
 from edgeinfer.typed import convert
 
-__all__ = ["Answer", "answers", "source_for"]
+__all__ = ["VIDEOS", "Answer", "answers", "source_for"]
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-_VIDEOS = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
+VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm"})
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
     spec = bundle.manifest.preprocess
     if not path.exists():
         raise SourceError(str(path), "a file or a folder of pictures", "nothing there")
-    if path.is_dir() or suffix in _PICTURES:
+    if path.is_dir() or suffix in PICTURES:
         return "images", {"path": str(path)}
-    if suffix in _VIDEOS:
+    if suffix in VIDEOS:
         return "video", {"path": str(path), "pace": "fast"}
     if suffix in {".npy", ".csv"} and isinstance(spec, WindowSpec):
         return suffix[1:], {"path": str(path), "rate": spec.rate, "pace": "fast"}

@@ -17,7 +17,6 @@ import msgspec
 
 from edgeinfer.capture import Capture
 from edgeinfer.counters import Latency, Scores
-from edgeinfer.errors import EdgeinferError
 from edgeinfer.gate import Gate
 from edgeinfer.log import log
 from edgeinfer.model.engine import Lane
@@ -103,8 +102,7 @@ class Pipeline:
             self._sink.set_retained(f"{self._topic}/state", payload, 3 * self.gate.heartbeat_s)
         if self.scene is not None:
             self._tell(self.scene, frame.wall_ns, now - frame.monotonic_ns)
-        asker = self.desk.asker(frame.sequence) if self.desk is not None else None
-        if self.desk is not None and asker is not None:
+        if self.desk is not None and (asker := self.desk.asker(frame.sequence)) is not None:
             self.desk.answer(asker, self._encoder.answer(result, frame.wall_ns, now - frame.monotonic_ns))
 
     def _hold_back(self, frame: Frame) -> str:
@@ -253,8 +251,6 @@ class InferenceThread:
             any_frame = True
             try:
                 pipeline.step(frame)
-            except EdgeinferError as error:
-                pipeline.fail(error, frame)
             except Exception as error:  # noqa: BLE001  the outermost place of this thread: a plug-in's fault costs one frame
                 pipeline.fail(error, frame)
         self.progress += 1

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from edgeinfer.mqtt.message import Message, own_response_topic
+from edgeinfer.bucket import Bucket
+from edgeinfer.mqtt.message import Message, answered, own_response_topic
 
 __all__ = ["Asker", "Desk", "RequestOptions", "Row"]
 
@@ -74,8 +75,7 @@ class Desk:
         self._open = False
         self._askers: deque[Asker] = deque()  # of the frames on their way; "" as topic: no answer is wanted
         self._number = 0
-        self._tokens = options.per_second
-        self._at = 0.0
+        self._rate = Bucket(options.per_second, max(options.per_second, 1.0))
         self._root = self._own = ""
         self._send: Send | None = None
 
@@ -94,19 +94,10 @@ class Desk:
             self._closed += 1
         elif self._queue.qsize() >= self._options.waiting:
             self._overflowed += 1
-        elif not self._within_rate():
+        elif not self._rate.take(monotonic()):
             self._too_many += 1
         else:
             self._queue.put(message)
-
-    def _within_rate(self) -> bool:
-        now, most = monotonic(), max(self._options.per_second, 1.0)
-        self._tokens = min(self._tokens + (now - self._at) * self._options.per_second, most)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
     def open(self) -> None:
         """Requests are taken from now on."""
@@ -199,12 +190,8 @@ class Desk:
             self._answered += 1
         if not asker.topic or self._send is None:
             return
-        document: dict[str, Any] = {"status": "error" if error else "ok", "data": msgspec.Raw(data)}
-        if error:
-            document["error"] = error[:1000]
-        if asker.transaction is not None:
-            document["transaction"] = asker.transaction
-        self._send(asker.topic, msgspec.json.encode(document), correlation=asker.correlation, expiry_s=_ANSWER_S)
+        payload = answered(error, msgspec.Raw(data), asker.transaction)
+        self._send(asker.topic, payload, correlation=asker.correlation, expiry_s=_ANSWER_S)
 
     def counts(self) -> dict[str, int]:
         """For health."""

@@ -18,11 +18,12 @@ from typing import BinaryIO
 from edgeinfer.batch.piece import Task
 from edgeinfer.batch.sorting import in_order
 from edgeinfer.errors import SourceError, UsageError
+from edgeinfer.oneshot import VIDEOS
+from edgeinfer.sources.images import SUFFIXES
 
 __all__ = ["PICTURES", "SENSORS", "Listed", "difference", "expanded", "tasks", "write"]
 
-PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
-                      ".avi", ".mkv", ".mov", ".mp4", ".webm", ".framelog"))
+PICTURES = SUFFIXES | VIDEOS | {".framelog"}
 SENSORS = frozenset((".csv", ".framelog", ".npy", ".wav", ".wave"))
 _MOST_PATH = 1 << 16  # bytes of a line of an @list
 

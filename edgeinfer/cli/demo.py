@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 from edgeinfer.daemon import Daemon
 from edgeinfer.embedded_broker import EmbeddedBroker
 from edgeinfer.errors import UnavailableError
+from edgeinfer.fitness import has_runtime
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
@@ -79,8 +79,7 @@ def _configuration(port: int) -> dict[str, Any]:
 
 def _left_out() -> dict[str, str]:
     """The examples that cannot run here, and the format of their models: 32-bit ARM has no ONNX Runtime."""
-    modules = {"tflite": ("ai_edge_litert", "tflite_runtime"), "onnx": ("onnxruntime",)}
-    return {name: format for name, format in _EXAMPLES.items() if not any(map(find_spec, modules[format]))}
+    return {name: format for name, format in _EXAMPLES.items() if not has_runtime(format)}
 
 
 def _starting_point() -> str:

@@ -10,15 +10,24 @@ from typing import Any, TypeVar
 
 import click
 
+from edgeinfer.config import Config
 from edgeinfer.errors import ModelError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle, open_model
 
-__all__ = ["json_option", "keys_option", "model_options", "opened", "runtime", "runtime_options", "state_option"]
+__all__ = ["json_option", "keys_option", "model_options", "opened", "pipeline_of", "runtime", "runtime_options", "state_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BARE = {".tflite", ".onnx"}
+
+
+def pipeline_of(config: Config, wanted: str | None, where: str, hint: str = "") -> str:
+    """The pipeline ``wanted``, or the only one. Raises UsageError; ``hint``: the command with the first one's name to follow."""
+    first = next(iter(config.pipelines))
+    if (wanted or first) not in config.pipelines or (not wanted and len(config.pipelines) > 1):
+        raise UsageError(where, f"one of {', '.join(config.pipelines)}", repr(wanted), hint and f"{hint} {wanted or first}")
+    return wanted or first
 
 
 def runtime_options(function: F) -> F:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgeinfer.cli.options import model_options, opened, runtime, runtime_options, state_option
+from edgeinfer.cli.options import model_options, opened, pipeline_of, runtime, runtime_options, state_option
 from edgeinfer.config import load
 from edgeinfer.errors import Fault, SourceError, UsageError
 from edgeinfer.looking.album import Album
@@ -63,9 +63,7 @@ def command(what: Path, pipeline: str, source: str | None, save: Path | None, fp
 
 def _pipeline(path: Path, pipeline: str, source: str | None) -> tuple[Any, str]:
     config = load(path)
-    name = pipeline or next(iter(config.pipelines))
-    if name not in config.pipelines or (not pipeline and len(config.pipelines) > 1):
-        raise UsageError("PIPELINE", f"one of {', '.join(config.pipelines)}", repr(pipeline), f"edgeinfer preview {path} {name}")
+    name = pipeline_of(config, pipeline, "PIPELINE", f"edgeinfer preview {path}")
     if source is not None:
         raise UsageError("--source", "the configuration's own", repr(source), "leave --source out")
     return config, name

@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from edgeinfer.cli.options import pipeline_of
 from edgeinfer.config import load
 from edgeinfer.errors import UsageError
 from edgeinfer.model.frame import Frame
@@ -29,9 +30,7 @@ def command(config: Path, output: Path, pipeline: str | None, count: int, every:
     if count < 1 or every < 1 or not 0 < max_mb <= 1e9:
         raise UsageError("--count, --every and --max-mb", "numbers above 0", f"{count}, {every} and {max_mb:g}")
     settings = load(config)
-    name = pipeline or next(iter(settings.pipelines))
-    if name not in settings.sources or (pipeline is None and len(settings.sources) > 1):
-        raise UsageError("--pipeline", f"one of {', '.join(settings.sources)}", repr(pipeline))
+    name = pipeline_of(settings, pipeline, "--pipeline")
     kept = _record(settings.sources[name].make(), output, count, every, int(max_mb * 1e6), name)
     click.echo(f"{output}: {kept} records, {output.stat().st_size / 1e6:.1f} MB", err=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from edgeinfer.annotate import save, to_bgr
+from edgeinfer.cli.options import pipeline_of
 from edgeinfer.config import load
 from edgeinfer.errors import EdgeinferError, SourceError, UsageError
 from edgeinfer.looking.drawn import Drawn, read_drawn
@@ -21,6 +22,7 @@ from edgeinfer.looking.page import LocalPage, Reply
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.memory import check_room
 from edgeinfer.model.tensor import Array
+from edgeinfer.oneshot import VIDEOS
 from edgeinfer.sources import SOURCES
 
 
@@ -38,7 +40,7 @@ def command(what: Path, pipeline: str, grid_: str | None, port: int) -> None:
     if what.suffix.lower() in (".yaml", ".yml"):
         picture, drawn = _of_pipeline(what, pipeline)
     else:
-        kind = "video" if what.suffix.lower() in (".mp4", ".avi", ".mkv", ".mov", ".webm") else "images"
+        kind = "video" if what.suffix.lower() in VIDEOS else "images"
         source = SOURCES.load(kind, "PICTURE")
         picture, drawn = _first(source(source.Options(path=str(what))), str(what)), Drawn()
     if grid_ == "-":
@@ -52,9 +54,7 @@ def command(what: Path, pipeline: str, grid_: str | None, port: int) -> None:
 
 def _of_pipeline(path: Path, pipeline: str) -> tuple[Array, Drawn]:
     config = load(path)
-    name = pipeline or next(iter(config.pipelines))
-    if name not in config.pipelines or (not pipeline and len(config.pipelines) > 1):
-        raise UsageError("PIPELINE", f"one of {', '.join(config.pipelines)}", repr(pipeline), f"edgeinfer zones {path} {name}")
+    name = pipeline_of(config, pipeline, "PIPELINE", f"edgeinfer zones {path}")
     had = config.pipelines[name]
     return _first(config.sources[name].make(), f"pipelines.{name}.source"), Drawn(had.zones, had.lines)
 

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from edgeinfer.durable import sync_folder
 from edgeinfer.errors import BundleError, DataError, Fault, ManifestError, StorageError, UsageError
 from edgeinfer.model.archive import Entry, entries, write_entries
 from edgeinfer.model.consistency import MANIFEST, SIGNATURE, is_member_name
@@ -139,7 +140,7 @@ def pack(folder: Path, target: Path) -> Bundle:
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     return bundle
 
 
@@ -198,7 +199,7 @@ def attach(folder: Path, signature: bytes) -> None:
             Path(temporary).replace(folder / SIGNATURE)
         finally:
             Path(temporary).unlink(missing_ok=True)
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def _first(members: Iterator[Entry], where: str) -> bytes:
@@ -301,7 +302,7 @@ def _staged(folder: Path) -> Iterator[Path]:
         try:
             yield staging
             staging.chmod(0o755)
-            _sync_folder(staging)
+            sync_folder(staging)
             _replace(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -318,7 +319,7 @@ def _replace(staging: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         staging.rename(folder)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _is_empty(folder: Path) -> bool:
@@ -366,11 +367,3 @@ def _storage(target: Path) -> Iterator[None]:
 def _sync(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

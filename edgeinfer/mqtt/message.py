@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Message", "own_response_topic"]
+import msgspec
+
+__all__ = ["Message", "answered", "own_response_topic"]
+
+_MOST_ERROR = 1000  # characters
 
 
 class Message(NamedTuple):
@@ -26,3 +30,13 @@ def own_response_topic(wanted: str, root: str) -> str:
     own = wanted.startswith("edgeinfer/") and not wanted.startswith(f"{root}/response/")
     bad = own or len(wanted) > 256 or wanted.startswith("$") or any(sign in wanted for sign in "+#\0") or wanted.endswith("/config")
     return "" if bad else wanted
+
+
+def answered(error: str, data: Any, transaction: str | int | None) -> bytes:
+    """The payload of an answer: status, data, error and transaction where there are any. ``error`` empty: it went well."""
+    document: dict[str, Any] = {"status": "error" if error else "ok", "data": data}
+    if error:
+        document["error"] = error[:_MOST_ERROR]
+    if transaction is not None:
+        document["transaction"] = transaction
+    return msgspec.json.encode(document)

@@ -16,10 +16,10 @@ from edgeinfer.model.tensor import Array
 from edgeinfer.sources.pacing import Pace
 from edgeinfer.sources.picture_size import picture_size
 
-__all__ = ["Images"]
+__all__ = ["SUFFIXES", "Images"]
 
 _MOST_PIXELS = 1 << 30  # OpenCV's CV_IO_MAX_IMAGE_PIXELS
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"))
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"))
 
 
 class ImagesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +80,7 @@ class Images:
     def _find(self) -> list[Path]:
         found = [file for path in self._options.paths for file in self._expand(path)]
         if not found:
-            raise SourceError(", ".join(self._options.paths), f"pictures ({' '.join(sorted(_SUFFIXES))})", "none",
+            raise SourceError(", ".join(self._options.paths), f"pictures ({' '.join(sorted(SUFFIXES))})", "none",
                               "ls; recursive: true also looks into the folders within a folder")
         return found
 
@@ -88,7 +88,7 @@ class Images:
         plain = Path(path)
         if plain.is_dir():
             inside = plain.rglob("*") if self._options.recursive else plain.iterdir()
-            return sorted(file for file in inside if file.suffix.lower() in _SUFFIXES and file.is_file())
+            return sorted(file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file())
         if plain.is_file():
             return [plain]
         return sorted(file for file in map(Path, glob.glob(path, recursive=True)) if file.is_file())
