@@ -15,7 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["batch", "dies_of_blue", "pictures", "rows", "start", "timeless", "wait_for_rows"]
+from edgeinfer.model.manifest import DecoderSpec
+from tests import bundles, third_party
+
+__all__ = ["batch", "dies_of_blue", "material", "pictures", "rows", "start", "timeless", "wait_for_rows"]
 
 
 def pictures(folder: Path, count: int, seed: int = 5) -> Path:
@@ -25,6 +28,15 @@ def pictures(folder: Path, count: int, seed: int = 5) -> Path:
     for number in range(count):
         height, width = random.integers(8, 40, 2)
         cv2.imwrite(str(folder / f"{number:05}.png"), np.full((height, width, 3), random.integers(0, 200, 3), np.uint8))
+    return folder
+
+
+def material(folder: Path, count: int) -> Path:
+    """A bundle of pictures, one of windows, one whose decoder is deadly, and ``count`` pictures."""
+    bundle = bundles.colours(folder)
+    bundles.vibration(folder)
+    bundles.variant(bundle, folder / "mortal", "2", DecoderSpec("dies_of_blue", {}))
+    pictures(folder / "pictures", count)
     return folder
 
 
@@ -78,11 +90,8 @@ def timeless(output: Path) -> bytes:
 def dies_of_blue(site: Path) -> dict[str, str]:
     """An environment with a third party's decoder ``dies_of_blue``: classify, but the process dies of a picture that is blue,
     raises at a green one, takes NAP_S seconds for each, and the first process that sees a red one dies too (the file ``site/red`` tells that it did)."""
-    info = site / "mortal-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mortal\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgeinfer.decoders]\ndies_of_blue = mortal:Mortal\n")
-    (site / "mortal.py").write_text(
+    third_party.install(
+        site, "mortal", {"dies_of_blue": "mortal:Mortal"},
         "import os, signal, pathlib, time\n"
         "from edgeinfer.model.decoders.classify import Classify\n"
         "red = pathlib.Path(__file__).parent / 'red'\n"

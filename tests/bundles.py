@@ -12,6 +12,7 @@ from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.manifest import DecoderSpec, Manifest
 from edgeinfer.store import Store
 from quantize.pack import Given, pack
+from tests import third_party
 from tests.models import tiny_onnx, tiny_tflite, window_tflite
 
 __all__ = ["colours", "colours_onnx", "configuration", "deploy", "faulty_decoder", "variant", "vibration",
@@ -73,11 +74,8 @@ def faulty_decoder(site: Path) -> Path:
 
     DecoderSpec("faulty", {"does": "raise", "each": 3})   also "abort" (kills the process) and "sleep" (20 ms)
     """
-    info = site / "faulty-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgeinfer.decoders]\nfaulty = faulty_decoder:Faulty\n")
-    (site / "faulty_decoder.py").write_text(
+    return third_party.install(
+        site, "faulty_decoder", {"faulty": "faulty_decoder:Faulty"},
         "import os, time\n"
         "from edgeinfer.model.decoders.classify import Classify\n"
         "class Faulty(Classify):\n"
@@ -91,7 +89,6 @@ def faulty_decoder(site: Path) -> Path:
         "            if self.does == 'sleep': time.sleep(0.02)\n"
         "            if self.does == 'raise': raise ValueError('a fault on purpose')\n"
         "        return super().decode(*given)\n")
-    return site
 
 
 def configuration(port: int, pipelines: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import paho.mqtt.client as mqtt
 import yaml
 
 from tests.broker import until
 
-__all__ = ["DaemonProcess", "Subscriber", "check_equations", "until"]
+__all__ = ["DaemonProcess", "Session", "Subscriber", "check_equations", "until"]
 
 
 class DaemonProcess:
@@ -74,26 +74,50 @@ class DaemonProcess:
             print(self.log)
 
 
-class Subscriber:
-    """Everything published under edgeinfer/#, through its own session that a broker's restart does not forget."""
+S = TypeVar("S", bound="Session")
+
+
+class Session:
+    """Everything published under edgeinfer/#, to ``take``, through a session of its own that a broker's restart does not forget."""
+
+    def __init__(self, port: int, username: str = "", password: str = "") -> None:
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
+        self._client.reconnect_delay_set(1, 1)
+        if username:
+            self._client.username_pw_set(username, password)
+        self._client.on_message = lambda _client, _user, message: self.take(message)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_connect = lambda *_: self._client.subscribe("edgeinfer/#", 1)
+        self._client.connect_async("127.0.0.1", port)
+        self._client.loop_start()
+
+    def take(self, message: mqtt.MQTTMessage) -> None:
+        """The network thread."""
+        raise NotImplementedError
+
+    def ready(self: S) -> S:
+        """Wait for the subscription; the next call waits for the next one, after a restart of the broker."""
+        assert self._subscribed.wait(20), "the subscriber could not subscribe"
+        self._subscribed.clear()
+        return self
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Subscriber(Session):
+    """Keeps all of it."""
 
     def __init__(self, port: int, username: str = "", password: str = "") -> None:
         self.results: list[dict[str, Any]] = []
         self.health: list[dict[str, Any]] = []
         self.status: list[str] = []
         self.states: dict[str, dict[str, Any]] = {}
-        self._subscribed = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
-        self._client.reconnect_delay_set(1, 1)
-        if username:
-            self._client.username_pw_set(username, password)
-        self._client.on_message = self._on_message
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_connect = lambda *_: self._client.subscribe("edgeinfer/#", 1)
-        self._client.connect_async("127.0.0.1", port)
-        self._client.loop_start()
+        super().__init__(port, username, password)
 
-    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+    def take(self, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rsplit("/", 1)[1]
         if kind == "status":
             self.status.append(message.payload.decode())
@@ -103,12 +127,6 @@ class Subscriber:
             self.health.append(json.loads(message.payload))
         elif kind == "state":
             self.states[message.topic.split("/")[2]] = json.loads(message.payload)
-
-    def ready(self) -> Subscriber:
-        """Wait for the subscription; the next call waits for the next one, after a restart of the broker."""
-        assert self._subscribed.wait(20), "the subscriber could not subscribe"
-        self._subscribed.clear()
-        return self
 
     def sequences(self, pipeline: str) -> dict[str, list[int]]:
         """By boot, the sequence numbers in order of first arrival, duplicates removed."""
@@ -121,10 +139,6 @@ class Subscriber:
     def count(self, pipeline: str) -> int:
         """Results of a pipeline, duplicates removed, over all boots."""
         return sum(len(numbers) for numbers in self.sequences(pipeline).values())
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 def check_equations(health: dict[str, Any]) -> None:

@@ -17,8 +17,7 @@ from edgeinfer.batch.reader import Reader
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
-from edgeinfer.model.manifest import DecoderSpec
-from tests import batches, bundles
+from tests import batches
 from tests.batches import batch, rows, start, timeless, wait_for_rows
 
 pytest.importorskip("cv2")
@@ -27,11 +26,7 @@ pytest.importorskip("cv2")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of pictures, one of windows, 200 pictures, and one whose decoder is deadly."""
-    folder = tmp_path_factory.mktemp("batch")
-    bundle = bundles.colours(folder)
-    bundles.vibration(folder)
-    bundles.variant(bundle, folder / "mortal", "2", DecoderSpec("dies_of_blue", {}))
-    batches.pictures(folder / "pictures", 200)
+    folder = batches.material(tmp_path_factory.mktemp("batch"), 200)
     np.save(folder / "recording.npy", np.sin(np.arange(4000) / 3).astype(np.float32))
     return folder
 

@@ -15,7 +15,7 @@ from edgeinfer.model.bundle import read
 from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.manifest import DecoderSpec
 from edgeinfer.store import Store
-from tests import bundles
+from tests import bundles, third_party
 from tests.broker import Broker, until
 from tests.bundles import configuration, deploy, variant
 from tests.conftest import ROOT
@@ -30,11 +30,7 @@ HALF = [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """The detector of blocks as a third party's package, for PYTHONPATH."""
-    info = tmp_path / "site" / "blobs-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blobs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgeinfer.decoders]\nblobs = tests.scene.blobs:Blobs\n")
-    return tmp_path / "site"
+    return third_party.install(tmp_path / "site", "blobs", {"blobs": "tests.scene.blobs:Blobs"})
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from tests import third_party
+
 __all__ = ["install", "with_decoder"]
 
 _DECODERS = '''
@@ -65,14 +67,8 @@ _NAMES = ("raises", "devours", "hangs", "crashes", "leaks")
 
 def install(folder: Path) -> dict[str, str]:
     """The environment of a process that has them: they are named in _NAMES."""
-    package = folder / "site"
-    facts = package / "misbehaving-1.dist-info"
-    facts.mkdir(parents=True)
-    (package / "misbehaving.py").write_text(_DECODERS)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1\n")
-    points = [f"{name} = misbehaving:{name.capitalize()}" for name in _NAMES]
-    (facts / "entry_points.txt").write_text("[edgeinfer.decoders]\n" + "\n".join(points) + "\n")
-    return {"PYTHONPATH": str(package)}
+    decoders = {name: f"misbehaving:{name.capitalize()}" for name in _NAMES}
+    return {"PYTHONPATH": str(third_party.install(folder / "site", "misbehaving", decoders, _DECODERS))}
 
 
 def with_decoder(bundle: str, name: str, folder: Path) -> str:

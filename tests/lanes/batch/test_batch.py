@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinfer.model.manifest import DecoderSpec
-from tests import batches, bundles, zoo_bundles
+from tests import batches, zoo_bundles
 from tests.batches import batch, rows, start, timeless, wait_for_rows
 from tests.test_batch_cluster import Site
 
@@ -26,11 +25,7 @@ KILLS = 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("batch")
-    bundle = bundles.colours(folder)
-    bundles.vibration(folder)
-    bundles.variant(bundle, folder / "mortal", "2", DecoderSpec("dies_of_blue", {}))
-    batches.pictures(folder / "pictures", COUNT)
+    folder = batches.material(tmp_path_factory.mktemp("batch"), COUNT)
     (folder / "pictures/05000.png").write_bytes(b"not a picture")
     return folder
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from typing import Any
 
 import paho.mqtt.client as mqtt
 
-from tests.daemon import check_equations
+from tests.daemon import Session, check_equations
 
 __all__ = ["Stream", "Witness"]
 
@@ -38,7 +37,7 @@ class Stream:
         self.last = number
 
 
-class Witness:
+class Witness(Session):
     """A persistent session of MQTT 3.1.1 at QoS 1. After a restart of the broker, which forgets it, ``ready`` again."""
 
     def __init__(self, port: int) -> None:
@@ -48,16 +47,9 @@ class Witness:
         self.unbalanced: list[str] = []
         self.status: Counter[str] = Counter()
         self.last_status = ""
-        self._subscribed = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_message = self._on_message
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_connect = lambda *_: self._client.subscribe("edgeinfer/#", 1)
-        self._client.connect_async("127.0.0.1", port)
-        self._client.loop_start()
+        super().__init__(port)
 
-    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+    def take(self, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rsplit("/", 1)[1]
         if kind == "status":
             self.last_status = message.payload.decode()
@@ -80,13 +72,3 @@ class Witness:
     def received(self) -> int:
         """Messages with a result, duplicates among them."""
         return sum(stream.received for stream in list(self.streams.values()))
-
-    def ready(self) -> Witness:
-        """Wait for the subscription; the next call waits for the next one."""
-        assert self._subscribed.wait(20), "the witness could not subscribe"
-        self._subscribed.clear()
-        return self
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
