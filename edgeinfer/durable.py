@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeinfer.errors import UsageError
+from edgeinfer.errors import EdgeinferError
 
 __all__ = ["clear", "link", "locked", "make_folder", "move", "remove", "small", "sync_folder", "write"]
 
@@ -95,8 +95,8 @@ def clear(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, patience_s: float) -> Iterator[None]:
-    """flock(2) of a file that stays: it goes with the process. Raises UsageError after ``patience_s``."""
+def locked(path: Path, patience_s: float, busy: EdgeinferError) -> Iterator[None]:
+    """flock(2) of a file that stays: it goes with the process. Raises ``busy`` after ``patience_s``, and OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         end = time.monotonic() + patience_s
@@ -106,8 +106,7 @@ def locked(path: Path, patience_s: float) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= end:
-                    raise UsageError(str(path), "one installation at a time", "another that is running",
-                                     "wait for it, and try again") from error
+                    raise busy from error
                 time.sleep(0.02)
         yield
     finally:

@@ -24,7 +24,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -213,10 +213,6 @@ class Store:
         with self._changing(name):
             self._reject(name, digest, reason)
 
-    def begin_probation(self, name: str, started: Probation) -> None:
-        """The daemon begins to watch a new bundle."""
-        self.save_probation(name, started)
-
     def probation(self, name: str) -> Probation | None:
         """What is known of the bundle under probation; None where none is."""
         try:
@@ -225,7 +221,7 @@ class Store:
             return None
 
     def save_probation(self, name: str, probation: Probation) -> None:
-        """What is known now: another start, a clean end."""
+        """What is known now: the daemon begins to watch a new bundle, another start, a clean end."""
         with self._changing(name):
             durable.write(self._named(name) / _PROBATION, msgspec.json.encode(probation))
 
@@ -253,7 +249,7 @@ class Store:
         with _storage(self.folder):
             durable.make_folder(self.folder)
             _check_own(self.folder)
-            with durable.locked(self.folder / ".installing", 0.0):
+            with _one_at_a_time(self.folder / ".installing", 0.0):
                 incoming = self.folder / ".incoming"
                 durable.clear(incoming)
                 durable.make_folder(incoming)
@@ -270,7 +266,7 @@ class Store:
                              "edgeinfer models")
         with _storage(folder):
             _check_own(folder)
-            with durable.locked(folder / ".changing", _LONGEST_CHANGE_S):
+            with _one_at_a_time(folder / ".changing", _LONGEST_CHANGE_S):
                 yield
 
     def _switch(self, name: str, folder: Path) -> None:
@@ -367,6 +363,11 @@ def _check_own(folder: Path) -> None:
     if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
         raise StorageError(str(folder), f"a folder of user {os.geteuid()} that not everybody writes to",
                            f"one of user {found.st_uid}, mode {found.st_mode & 0o7777:o}", f"ls -ld '{folder}'")
+
+
+def _one_at_a_time(path: Path, patience_s: float) -> AbstractContextManager[None]:
+    return durable.locked(path, patience_s, UsageError(str(path), "one installation at a time", "another that is running",
+                                                       "wait for it, and try again"))
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class _Preparation(threading.Thread):
         self.whole |= any(name == then.model for plan in self.plans if (then := plan.config.then) is not None)
         if self._watched:  # before the model is loaded in this process, which it might kill
             digest = next(bundle.digest for plan in self.plans for model, bundle in _installed(plan) if model == name)
-            config.store.begin_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False))
+            config.store.save_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False))
         for group in () if self.whole else groups:
             self.ready.append((group, Replacement([made[plan.name] for plan in group.plans])))
 

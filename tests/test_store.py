@@ -70,7 +70,7 @@ def test_a_rollback_with_a_reason_rejects(store: Store) -> None:
     """What was left is refused from then on, unless forced; probation ends."""
     one, two = placed(store, 1), placed(store, 2)
     digest = bundle.read(two).digest
-    store.begin_probation("colours", Probation(digest=digest, boot_id="b"))
+    store.save_probation("colours", Probation(digest=digest, boot_id="b"))
     assert store.rollback("colours", "it crashed", bad=two) == one
     assert store.rejected("colours") == {digest: "it crashed"}
     assert store.previous("colours") is None
@@ -120,7 +120,7 @@ def test_probation_is_kept_until_it_ends(store: Store) -> None:
     """Begun, saved, ended; a damaged file is no probation."""
     placed(store, 1)
     begun = Probation(digest="d", begun_wall=1.5, boot_id="b", starts=1)
-    store.begin_probation("colours", begun)
+    store.save_probation("colours", begun)
     assert Store(store.folder).probation("colours") == begun
     store.save_probation("colours", Probation(digest="d", starts=2, clean=False))
     assert store.probation("colours") == Probation(digest="d", starts=2, clean=False)

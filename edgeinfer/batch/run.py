@@ -8,11 +8,9 @@ The output appears at the end, whole; the folder is gone then.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,24 +65,19 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """The folder, made where it is not there, and nobody else's. Raises UsageError, StorageError."""
-        try:
-            durable.make_folder(self.folder)
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise _fault(self.folder, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise UsageError(str(self.output), "one run for this output", "another that is at it",
-                             "wait for it, or take another -o") from error
-        try:
-            yield
-        finally:
-            if not self._worth_keeping():
-                with suppress(OSError):
-                    durable.clear(self.folder)
-            os.close(descriptor)
+        busy = UsageError(str(self.output), "one run for this output", "another that is at it", "wait for it, or take another -o")
+        with ExitStack() as held:
+            try:
+                durable.make_folder(self.folder)
+                held.enter_context(durable.locked(self.folder / "lock", 0.0, busy))
+            except OSError as error:
+                raise _fault(self.folder, error) from error
+            try:
+                yield
+            finally:
+                if not self._worth_keeping():
+                    with suppress(OSError):
+                        durable.clear(self.folder)
 
     def _worth_keeping(self) -> bool:
         """Whether there is something to go on with."""

@@ -48,7 +48,7 @@ def _install(store: Store, first: Bundle, folder: Path) -> None:
     (folders[1] / "manifest.json").write_text("no JSON")
     store.reject("colours", folders[0].name.partition("-")[2] * 5, "it was slow")
     watched = bundles.variant(first, folder / "again", "4")
-    store.begin_probation("colours", Probation(digest=watched.digest))
+    store.save_probation("colours", Probation(digest=watched.digest))
 
 
 @pytest.fixture
