@@ -158,7 +158,7 @@ class Daemon:
                 next_health = now + self.config.health.interval_s
             if not self._trimmed and not self.updates.preparing and self._is_warm(now):
                 self._trim()
-            self._wake.wait(interval_s)
+            self._wake.wait(min(interval_s, max(next_health - time.monotonic(), 0.0)))
             self._wake.clear()
         if self.assembly.died:  # a supervisor starts the daemon anew; without inference it would be of no use
             raise UnavailableError("inference", "a thread that lives as long as the daemon", f"it died of {self.assembly.died}")
