@@ -53,8 +53,8 @@ class Pipeline:
     """One source, one lane of an engine, one gate, and what is composed around them. ``step`` and ``idle`` belong to the
     inference thread; figures may be read by any.
 
-    The equation of frames: captured = inferred + skipped (overwritten, failed, still, schedule) + waiting (in a ring, or in
-    the model now).
+    The equations of frames: captured = inferred + skipped (overwritten, failed, still, schedule) + waiting (in a ring, or in
+    the model now); inferred = told by the gate + held back by it.
     """
 
     def __init__(self, name: str, capture: Capture, lane: Lane, gate: Gate, encoder: Encoder, sink: Sink, topic: str, *,
@@ -65,6 +65,7 @@ class Pipeline:
         self.gate = gate
         self.inferred = 0
         self.failed = 0
+        self.untold = 0  # results that were let through and could not be written
         self.held = {"still": 0, "schedule": 0}  # frames that the model never saw
         self.last_error = ""
         self.schedule = schedule
@@ -76,6 +77,8 @@ class Pipeline:
         self._encoder = encoder
         self._sink = sink
         self._topic = topic
+        self._counting = threading.Lock()  # what is counted of one frame is counted at once
+        self._judged = -1  # the last frame (its sequence) that the gate has counted
 
     def step(self, frame: Frame) -> None:
         """One frame through the model, and its result to the sink if the gate lets it through."""
@@ -87,14 +90,7 @@ class Pipeline:
         if self.scene is not None and isinstance(result, Detections):
             result = self.scene.see(result, frame)
         now = monotonic_ns()
-        reason = self.gate.admit(result, now)
-        tenure = self.tenure
-        tenure.total_ns.record(now - frame.monotonic_ns)
-        if now >= tenure.score_due:
-            tenure.score_due = now + _SCORE_GAP_NS
-            tenure.scores.add(result.score())
-        tenure.inferred += 1
-        self.inferred += 1
+        reason = self._judge(result, frame, now)
         if reason:
             self.sequence += 1
             payload = self._encoder.encode(result, self.sequence, frame.wall_ns, now - frame.monotonic_ns, reason)
@@ -102,8 +98,24 @@ class Pipeline:
             self._sink.set_retained(f"{self._topic}/state", payload, 3 * self.gate.heartbeat_s)
         if self.scene is not None:
             self._tell(self.scene, frame.wall_ns, now - frame.monotonic_ns)
-        if self.desk is not None and (asker := self.desk.asker(frame.sequence)) is not None:
-            self.desk.answer(asker, self._encoder.answer(result, frame.wall_ns, now - frame.monotonic_ns))
+        if self.desk is not None:  # written before its asker is taken from the queue: where it cannot be, ``fail`` finds them
+            answer = self._encoder.answer(result, frame.wall_ns, now - frame.monotonic_ns)
+            if (asker := self.desk.asker(frame.sequence)) is not None:
+                self.desk.answer(asker, answer)
+
+    def _judge(self, result: Result, frame: Frame, now_ns: int) -> str:
+        """The gate's reason to tell it, "" for none; the frame is counted."""
+        tenure = self.tenure
+        with self._counting:
+            reason = self.gate.admit(result, now_ns)
+            self.inferred += 1
+            self._judged = frame.sequence
+        tenure.inferred += 1
+        tenure.total_ns.record(now_ns - frame.monotonic_ns)
+        if now_ns >= tenure.score_due:
+            tenure.score_due = now_ns + _SCORE_GAP_NS
+            tenure.scores.add(result.score())
+        return reason
 
     def _hold_back(self, frame: Frame) -> str:
         """Why this frame is not worth the model's time; "" when it is. A heartbeat that is due is always worth it."""
@@ -139,13 +151,19 @@ class Pipeline:
             self._sink.set_retained(f"{self._topic}/{topic}", msgspec.json.encode(document))
 
     def fail(self, error: BaseException, frame: Frame) -> None:
-        """Count a frame that the model or a plug-in failed on; told to the log once for each kind of failure."""
-        self.failed += 1
+        """Count a frame that the model or a plug-in failed on, or the result of one that the gate has counted already; told to
+        the log once for each kind of failure."""
+        judged = frame.sequence == self._judged
+        if judged:
+            self.untold += 1
+            self.tenure.inferred -= 1
+        else:
+            self.failed += 1
         self.tenure.failed += 1
         text = f"{type(error).__name__}: {error}"
         if text != self.last_error:
             self.last_error = text
-            log.error("pipeline %s: a frame was skipped: %s", self.name, text)
+            log.error("pipeline %s: a %s: %s", self.name, "result was lost" if judged else "frame was skipped", text)
         if self.desk is not None:
             self.desk.fail(frame.sequence, f"the model failed: {text}")
 
@@ -170,18 +188,20 @@ class Pipeline:
 
     def figures(self) -> dict[str, Any]:
         """Counters and latencies for health."""
-        inferred, failed, held = self.inferred, self.failed, dict(self.held)  # before the ring: it may count one meanwhile
-        captured, overwritten, _ = self.capture.ring.counts()
+        with self._counting:
+            inferred, failed, told = self.inferred, self.failed, self.gate.told
+            held, suppressed = dict(self.held), self.gate.suppressed()
+        captured, overwritten, _ = self.capture.ring.counts()  # after the others: it may count one meanwhile, which then waits
         scene, second = self.scene, self.scene.second if self.scene is not None else None
         return {
             "captured": captured,
             "inferred": inferred,
             "skipped": {"overwritten": overwritten, "failed": failed, **held},
             "waiting": captured - inferred - overwritten - failed - sum(held.values()),
-            "published": self.gate.told,
+            "published": told,
             "seq": self.sequence,
-            "held_back": self.gate.suppressed(),
-            "payloads": {"truncated": self._encoder.truncated, "refused": self._encoder.refused},
+            "held_back": suppressed,
+            "payloads": {"truncated": self._encoder.truncated, "refused": self._encoder.refused, "failed": self.untold},
             "source": {"working": self.capture.working, "paused": self.capture.paused, "failures": self.capture.failures,
                        "error": self.capture.last_error, **self.capture.counts()},
             "schedule": {"active": self.schedule.active(time_ns())} if self.schedule is not None else None,

@@ -1,4 +1,4 @@
-"""A film before the real daemon: events over MQTT, counts retained, stillness skipped, both equations."""
+"""A film before the real daemon: events over MQTT, counts retained, stillness skipped, the equations."""
 
 from __future__ import annotations
 
