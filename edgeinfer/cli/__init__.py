@@ -25,6 +25,7 @@ _COMMANDS = {
     "models": "The bundles installed on this device, and which is in use.",
     "rollback": "Go back to the previous bundle of a model.",
     "service": "The systemd service: install, status, uninstall.",
+    "top": "What the running daemon says of itself: rates, latencies, memory, what is wrong.",
     "enroll": "Teach a device the faces or things that it shall know.",
     "devices": "Known targets, and which one this is.",
 }

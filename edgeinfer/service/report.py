@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from edgeinfer.service import systemd
 from edgeinfer.service.layout import Layout
 
-__all__ = ["report"]
+__all__ = ["read_health", "report"]
 
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "FragmentPath", "DropInPaths", "MainPID", "NRestarts",
                "Result", "ExecMainStatus", "ActiveEnterTimestamp", "MemoryCurrent", "MemoryMax", "StatusText")
@@ -30,7 +31,7 @@ def report(layout: Layout) -> dict[str, Any]:
         "memory_bytes": _number(facts, "MemoryCurrent"), "memory_max_bytes": _number(facts, "MemoryMax"),
         "status": facts.get("StatusText", ""),
         "unit_file": facts.get("FragmentPath", ""), "drop_ins": facts.get("DropInPaths", "").split(),
-        "health": _health(layout),
+        "health": read_health(layout.health),
     }
 
 
@@ -40,10 +41,10 @@ def _number(facts: dict[str, str], name: str) -> int | None:
     return int(text) if text.isdigit() and int(text) < 2**63 else None
 
 
-def _health(layout: Layout) -> dict[str, Any] | None:
+def read_health(path: Path) -> dict[str, Any] | None:
     """The last health document; None where the daemon does not run, or has not yet written one."""
     try:
-        with layout.health.open("rb") as file:
+        with path.open("rb") as file:
             document = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError):
         return None
