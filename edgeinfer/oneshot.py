@@ -26,7 +26,8 @@ VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm"})
 
 @dataclass(frozen=True)
 class Answer:
-    """One frame's result; ``result`` and ``frame`` are valid until the next answer is asked for."""
+    """One frame's result; ``result`` and ``frame`` are valid until the next answer is asked for. ``path`` is the file, of a folder
+    the picture; ``index`` counts the frames of what was given."""
 
     path: Path
     index: int
@@ -84,7 +85,7 @@ def answers(engine: Engine, path: Path, threshold: float | None = None,
             before = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
             result = lane.infer(frame)
             after = lane.preprocess_ns.total + lane.invoke_ns.total + lane.decode_ns.total
-            yield Answer(path, index, frame, result, after - before)
+            yield Answer(getattr(source, "file", path), index, frame, result, after - before)
             index += 1
         if index == 0:
             raise SourceError(str(path), "at least one frame or a whole window", "none")

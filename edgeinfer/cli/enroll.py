@@ -75,7 +75,7 @@ def _vectors(engine: Engine, decoder: Embed, inputs: tuple[Path, ...]) -> Array:
                 decoder.decode(outputs, [], Geometry())
                 del outputs  # the runtime does not run while a view is held
                 if not decoder.vector.any():
-                    raise DataError(f"{path}[{answer.index}]", "an embedding with a direction", "zeros, or not a number")
+                    raise DataError(f"{answer.path}[{answer.index}]", "an embedding with a direction", "zeros, or not a number")
                 found.append(decoder.vector.copy())
     finally:
         engine.close()

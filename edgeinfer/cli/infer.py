@@ -15,7 +15,7 @@ from edgeinfer.looking.view import View
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.tensor import Array
 from edgeinfer.model.trial import trial
-from edgeinfer.oneshot import Answer, answers
+from edgeinfer.oneshot import answers
 
 
 @click.command("infer")
@@ -39,13 +39,14 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
         view = View(bundle, bundle.manifest.name) if save is not None else None
         for path in inputs:
             for answer in answers(engine, path, threshold, skipped):
-                document = {"input": str(path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
+                document = {"input": str(answer.path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
                             "result": answer.result.document()}
                 documents.append(document)
                 if not as_json:
                     click.echo(describe(document))
                 if view is not None and save is not None:
-                    _save(answer, view.draw(answer.frame, answer.result), save, len(inputs) > 1 or path.is_dir())
+                    name = f"{answer.path.stem}-{len(documents) - 1:04d}.png"  # files in two folders may have one name
+                    _save(view.draw(answer.frame, answer.result), save, name, len(inputs) > 1 or path.is_dir())
         if as_json:
             click.echo(json.dumps({"v": 1, "model": f"{bundle.manifest.name}:{bundle.manifest.version}",
                                    "task": bundle.manifest.task, "runs_on": engine.session.runs_on, "results": documents}))
@@ -67,6 +68,8 @@ def describe(document: dict[str, Any]) -> str:
         text = f"{result['name']} {result['similarity']:.2f}"
     elif "anomalous" in result:
         text = f"{'ANOMALY' if result['anomalous'] else 'normal'} {result['score']:g} (threshold {result['threshold']:g})"
+    elif "text" in result:
+        text = f"'{result['text']}' {result['score']:.2f}" if result["text"] else "nothing"
     elif "values" in result:
         text = ", ".join(f"{name} {value:g}" for name, value in result["values"].items())
     else:
@@ -79,7 +82,8 @@ def _detection(row: dict[str, Any]) -> str:
     return f"{row['label']} {row['score']:.2f} at {row['box']}{points}"
 
 
-def _save(answer: Answer, picture: Array, target: Path, several: bool) -> None:
+def _save(picture: Array, target: Path, name: str, several: bool) -> None:
+    """To the file ``target``, or by that ``name`` into the folder."""
     from edgeinfer.annotate import SUFFIXES, save
 
     if several or target.suffix.lower() not in SUFFIXES:
@@ -87,5 +91,5 @@ def _save(answer: Answer, picture: Array, target: Path, several: bool) -> None:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(str(target), "a folder to write to", error.strerror or str(error)) from error
-        target = target / f"{answer.path.stem}-{answer.index:04d}.png"
+        target = target / name
     save(target, picture)

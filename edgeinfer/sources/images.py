@@ -56,6 +56,7 @@ class Images:
         self.live = options.interval_s > 0
         self._options = options
         self._pace = Pace()
+        self.file = Path()  #: the last picture that ``read_into`` took up
         self._files: list[Path] = []
         self._next = 0
         self._delivered = 0
@@ -101,7 +102,7 @@ class Images:
             if not (self._options.loop and self._delivered):  # a round without one picture would never end
                 return False
             self._next = self._delivered = 0
-        file = self._files[self._next]
+        self.file = file = self._files[self._next]
         self._next += 1
         self._failed = True
         _write(_decode(file), frame, file)

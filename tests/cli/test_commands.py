@@ -71,6 +71,23 @@ def test_infer_shows_results_and_saves_the_annotated_picture(folder: Path, tmp_p
     assert len(list((tmp_path / "several").glob("*.png"))) == 2
 
 
+def test_infer_keeps_the_pictures_of_files_of_one_name_apart(folder: Path, tmp_path: Path) -> None:
+    """Two folders with an a.png each: two pictures drawn, none in the place of the other."""
+    (tmp_path / "front").mkdir()
+    (tmp_path / "front/a.png").write_bytes((folder / "red.png").read_bytes())
+    given = (str(tmp_path / "front/a.png"), str(folder / "pictures/a.png"))
+    assert len(_run("infer", str(folder / "colours"), *given, "--save", str(tmp_path / "drawn")).splitlines()) == 2
+    assert sorted(file.name for file in (tmp_path / "drawn").iterdir()) == ["a-0000.png", "a-0001.png"]
+
+
+@pytest.mark.parametrize(("result", "line"), [({"text": "B 7", "score": 0.9}, "'B 7' 0.90"), ({"text": "", "score": 0.0}, "nothing")])
+def test_a_line_of_text_is_shown(result: dict[str, Any], line: str) -> None:
+    """What a reader of text has read stands in the line for a person, and that it has read nothing."""
+    from edgeinfer.cli.infer import describe
+
+    assert describe({"input": "x.png", "index": 0, "latency_ms": 1.0, "result": result}) == f"x.png[0]  1.00 ms  {line}"
+
+
 def test_infer_goes_on_behind_a_broken_picture_of_a_folder(folder: Path, tmp_path: Path) -> None:
     """The other pictures' results are printed, the broken one is named on stderr, and the exit code says that one is missing."""
     for name in ("a.png", "c.png"):
@@ -79,7 +96,7 @@ def test_infer_goes_on_behind_a_broken_picture_of_a_folder(folder: Path, tmp_pat
     outcome = subprocess.run([sys.executable, "-m", "edgeinfer", "infer", str(folder / "colours"), str(tmp_path), "--json"],
                              text=True, capture_output=True, check=False)
     assert outcome.returncode == 66
-    assert len(json.loads(outcome.stdout)["results"]) == 2
+    assert [Path(row["input"]).name for row in json.loads(outcome.stdout)["results"]] == ["a.png", "c.png"]
     assert "b.png" in outcome.stderr
 
 
