@@ -17,8 +17,8 @@ WHERE = "decoder ssd"
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Without ``anchors``: the outputs of TFLite_Detection_PostProcess, boxes (N, 4) as ymin, xmin, ymax, xmax fractions,
     ``classes`` and ``scores`` of N, and their ``count``, if there is one. ``corners: xyxy`` and ``box_unit: pixel`` where an
-    exporter has it so (torchvision, D-FINE). With ``anchors``: encoded ``boxes`` (N, 4 or more) and ``scores`` (N, classes) to
-    which ``activation`` is applied, and ``keypoints`` behind each box, as BlazeFace has 6.
+    exporter has it so (torchvision, D-FINE). With ``anchors``: encoded ``boxes`` (N, 4 or more) and ``scores`` (N, classes),
+    or either transposed, to which ``activation`` is applied, and ``keypoints`` behind each box, as BlazeFace has 6.
 
     A label's index is the model's class plus ``label_offset`` (1 where the labels begin with a '???' or 'background' that
     the model does not count). ``background: 0`` leaves class 0 out of raw scores. ``scale_factors`` divide the encoded

@@ -15,6 +15,7 @@ from edgeinfer.model.decoders.parameters import class_names
 from edgeinfer.model.decoders.roles import Roles, describe, picture_size, shape_of
 from edgeinfer.model.decoders.scores import Real, Scores
 from edgeinfer.model.decoders.ssd_parameters import WHERE, Parameters
+from edgeinfer.model.decoders.yolo_layout import Slab
 from edgeinfer.model.preprocess.geometry import Geometry
 from edgeinfer.model.result import Box, Detections
 from edgeinfer.model.tensor import Array, TensorSpec
@@ -23,7 +24,7 @@ __all__ = ["RawHead"]
 
 
 class RawHead:
-    """``boxes`` (N, 4 or more: keypoints may follow, two values each) and ``scores`` (N, classes), N anchors."""
+    """``boxes`` (N, 4 or more: keypoints may follow, two values each) and ``scores`` (N, classes), N anchors; or transposed."""
 
     def __init__(self, chosen: Parameters, outputs: Sequence[TensorSpec], labels: Sequence[str],
                  inputs: Sequence[TensorSpec], threshold: float) -> None:
@@ -34,43 +35,44 @@ class RawHead:
         self._exponential, self._order = recipe.exponential, recipe.order
         self._factors = np.array(chosen.scale_factors or recipe.factors(height, width))
         self._find_outputs(chosen, outputs)
-        self._values = Real(outputs[self._boxes], WHERE)
-        self._head = self._class_head(chosen, outputs[self._scores], threshold)
+        self._values = Real(outputs[self._boxes.output], WHERE)
+        self._head = self._class_head(chosen, outputs[self._scores.output], threshold)
         self._shift = self._head.first + chosen.label_offset
-        names = self._names(chosen, outputs[self._scores], labels)
+        names = self._names(chosen, outputs[self._scores.output], labels)
         nms = Nms(chosen.candidates, chosen.iou, chosen.class_aware)
         self._rows = BoxRows(names, chosen.max_detections, nms, row=lambda: Box(keypoints=[]))
-        self._points = self._make_points(chosen, outputs[self._boxes])
+        self._points = self._make_points(chosen, outputs[self._boxes.output])
 
     def _make_points(self, chosen: Parameters, spec: TensorSpec) -> Points | None:
         columns = 4 + 2 * chosen.keypoints
-        if shape_of(spec)[1] < columns:
+        if self._boxes.columns < columns:
             wanted = f"{columns} columns, a box and {chosen.keypoints} keypoints"
             raise ManifestError(f"{WHERE}.keypoints", wanted, describe([spec]))
         named = names_of(f"{WHERE}.keypoint_names", chosen.keypoint_names, chosen.keypoints, BLAZEFACE)
         return Points(named, chosen.max_detections) if chosen.keypoints else None
 
     def _find_outputs(self, chosen: Parameters, outputs: Sequence[TensorSpec]) -> None:
-        """Two outputs with a row for each anchor. Boxes: the one of 4 columns or more, or of exactly 4 when both have."""
+        """Two outputs with a row or a column an anchor. Boxes: the one of 4 values or more, or of exactly 4 when both have."""
         count = len(self._anchors)
         roles = Roles(WHERE, chosen.names, outputs)
-        tables = [spec for spec in outputs if len(shape_of(spec)) == 2 and shape_of(spec)[0] == count]
-        boxes = [spec for spec in tables if shape_of(spec)[1] >= 4]
+        tables = [spec for spec in outputs if len(shape_of(spec)) == 2 and count in shape_of(spec)]
+        boxes = [spec for spec in tables if _slab(0, spec, count).columns >= 4]
         if len(boxes) > 1 and not chosen.boxes:
-            boxes = [spec for spec in boxes if shape_of(spec)[1] == 4]
-        self._boxes = roles.pick("boxes", f"one output of boxes for {count} anchors, (1, {count}, 4)", boxes.__contains__)
-        self._scores = roles.pick("scores", f"one output of classes for {count} anchors, (1, {count}, classes)",
-                                  tables.__contains__)
+            boxes = [spec for spec in boxes if _slab(0, spec, count).columns == 4]
+        index = roles.pick("boxes", f"one output of boxes for {count} anchors, (1, {count}, 4)", boxes.__contains__)
+        self._boxes = _slab(index, outputs[index], count)
+        index = roles.pick("scores", f"one output of classes for {count} anchors, (1, {count}, classes)", tables.__contains__)
+        self._scores = _slab(index, outputs[index], count)
 
     def _class_head(self, chosen: Parameters, spec: TensorSpec, threshold: float) -> ClassHead | SoftmaxHead:
-        candidates, columns = shape_of(spec)
-        first = 0 if chosen.background is None else 1
+        slab, first = self._scores, 0 if chosen.background is None else 1
         if chosen.activation == "softmax":
-            return SoftmaxHead(Real(spec, WHERE), candidates, columns, first, threshold)
-        return ClassHead(Scores(spec, WHERE, threshold, chosen.activation == "sigmoid"), candidates, columns, first, False)
+            return SoftmaxHead(Real(spec, WHERE), slab.candidates, slab.columns, first, threshold)
+        scores = Scores(spec, WHERE, threshold, chosen.activation == "sigmoid")
+        return ClassHead(scores, slab.candidates, slab.columns, first, slab.channels_first)
 
     def _names(self, chosen: Parameters, spec: TensorSpec, labels: Sequence[str]) -> tuple[str, ...]:
-        columns, least = shape_of(spec)[1], self._head.first + (chosen.activation == "softmax" and not self._head.first)
+        columns, least = self._scores.columns, self._head.first + (chosen.activation == "softmax" and not self._head.first)
         if columns <= least:
             raise ManifestError(f"{WHERE}.scores", f"more than {least} classes", describe([spec]))
         if self._shift < 0:
@@ -84,12 +86,11 @@ class RawHead:
 
     def decode(self, outputs: Sequence[Array], geometry: Geometry) -> Detections:
         """The same result each time."""
-        count = len(self._anchors)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is dropped when the rows are filled
-            rows, classes, scores = self._head.find(outputs[self._scores].reshape(count, -1))
+            rows, classes, scores = self._head.find(self._scores.view(outputs))
             if not len(rows):
                 return self._rows.none()
-            table = outputs[self._boxes].reshape(count, -1)
+            table = self._boxes.view(outputs)
             corners = self._corners(self._values.many(table[rows, :4]), self._anchors[rows])
             result = self._rows.fill(corners, scores, classes + self._shift, geometry)
             if self._points is not None and result.count:
@@ -114,3 +115,9 @@ class RawHead:
         centres = anchors[:, :2] + offsets[:, :2] * anchors[:, 2:]
         half = (np.exp(offsets[:, 2:]) if self._exponential else offsets[:, 2:]) * anchors[:, 2:] / 2
         return np.concatenate((centres - half, centres + half), axis=1)[:, [1, 0, 3, 2]]
+
+
+def _slab(index: int, spec: TensorSpec, count: int) -> Slab:
+    """The output with a row for each of ``count`` anchors, or a column where it has no row for each."""
+    rows, columns = shape_of(spec)
+    return Slab(index, count, columns, False) if rows == count else Slab(index, count, rows, True)

@@ -146,7 +146,7 @@ def faces(rng: np.random.Generator) -> dict[str, Any]:
     for anchor, score in ((5, 3), (6, 2), (40, 1.5)):
         scores[anchor], raw[anchor, 2:4] = score, 8 + rng.random(2) * 4
     return case("BlazeFace with its six keypoints", [output("regressors", raw, -16, 16), output("scores", scores, -8, 8)],
-                labels=["face"], turned=False, anchors={"recipe": "blazeface", "strides": [8, 16, 16, 16]}, keypoints=6, atol=0.06)
+                labels=["face"], anchors={"recipe": "blazeface", "strides": [8, 16, 16, 16]}, keypoints=6, atol=0.06)
 
 
 def listed(rng: np.random.Generator) -> dict[str, Any]:

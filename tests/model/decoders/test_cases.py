@@ -71,19 +71,20 @@ def _yolo_parts(variant: str, real: dict[str, Any]) -> tuple[list[list[float]], 
     return [one[:4] for one in whole], [one[4] for one in whole] if lead == 5 else None, [one[lead:] for one in whole]
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["as-is", "turned"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name in names("ssd") if name not in MADE["ssd"]])
-def test_ssd(name: str, dtype: Any) -> None:
-    """SSD cases in float32, uint8 and int8; the count stays float, as converters leave it."""
-    case = load("ssd", name, dtype)
+def test_ssd(name: str, dtype: Any, turned: bool) -> None:
+    """SSD cases in float32, uint8 and int8, raw heads channels first and last; the count stays float, as converters leave it."""
+    case, plain = load("ssd", name, dtype, turned), load("ssd", name, dtype)
     parameters = case.document["parameters"]
     threshold = parameters.get("threshold", 0.5)
     if "anchors" in parameters:
         anchors = _anchors(parameters["anchors"])
-        boxes, logits = (real.tolist() for real in case.real)
+        boxes, logits = (real.tolist() for real in plain.real)
         found = reference.ssd_raw(parameters, anchors, boxes, logits, threshold, (64, 64))
     else:
-        found = reference.ssd_postprocessed(parameters, *_ssd_parts(case), threshold)
+        found = reference.ssd_postprocessed(parameters, *_ssd_parts(plain), threshold)
     _check("ssd", case, reference.placed(found, case.geometry, 100))
 
 
