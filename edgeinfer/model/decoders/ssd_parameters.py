@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgeinfer.model.decoders.anchors import BlazeFaceAnchors, SsdAnchors
+from edgeinfer.model.decoders.nms import Nms
 from edgeinfer.model.decoders.parameters import Count, Share
 
 __all__ = ["WHERE", "Parameters"]
@@ -22,7 +23,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     A label's index is the model's class plus ``label_offset`` (1 where the labels begin with a '???' or 'background' that
     the model does not count). ``background: 0`` leaves class 0 out of raw scores. ``scale_factors`` divide the encoded
-    y, x, h, w; by default those of the anchors' recipe. iou, candidates and class_aware apply to raw boxes.
+    y, x, h, w; by default those of the anchors' recipe. Raw boxes are suppressed (``iou``: 0.45 unless given), listed ones only
+    where ``iou`` is given.
     """
 
     threshold: Share = 0.5
@@ -38,7 +40,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     activation: Literal["sigmoid", "softmax", "none"] = "sigmoid"
     background: Literal[0] | None = None
     scale_factors: tuple[float, float, float, float] | None = None
-    iou: Share = 0.45
+    iou: Share | None = None
     candidates: Count = 300
     class_aware: bool = True
     keypoints: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -49,6 +51,12 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"expected scale_factors other than 0, got {self.scale_factors}")
         if self.anchors is None and self.keypoints:
             raise ValueError(f"expected keypoints with anchors only, got {self.keypoints} without")
+
+    @property
+    def suppression(self) -> Nms | None:
+        """That of the boxes; None where the model has done it."""
+        iou = self.iou if self.iou is not None or self.anchors is None else 0.45
+        return Nms(self.candidates, iou, self.class_aware) if iou is not None else None
 
     @property
     def names(self) -> dict[str, str]:

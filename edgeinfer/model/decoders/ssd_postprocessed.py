@@ -44,7 +44,7 @@ class Postprocessed:
         self._offset = chosen.label_offset
         self._order = [1, 0, 3, 2] if chosen.corners == "yxyx" else [0, 1, 2, 3]
         self._in_pixels = chosen.box_unit == "pixel"
-        self._rows = BoxRows(labels, min(chosen.max_detections, self._most), None)
+        self._rows = BoxRows(labels, min(chosen.max_detections, self._most), chosen.suppression)
         if labels and self._offset >= len(labels):
             raise ManifestError(f"{WHERE}.label_offset", f"less than the {len(labels)} labels", str(self._offset))
 

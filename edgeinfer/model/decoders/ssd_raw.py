@@ -10,7 +10,6 @@ from edgeinfer.errors import ManifestError
 from edgeinfer.model.decoders.boxes import BoxRows
 from edgeinfer.model.decoders.heads import ClassHead, SoftmaxHead
 from edgeinfer.model.decoders.keypoints import BLAZEFACE, Points, names_of
-from edgeinfer.model.decoders.nms import Nms
 from edgeinfer.model.decoders.parameters import class_names
 from edgeinfer.model.decoders.roles import Roles, describe, picture_size, shape_of
 from edgeinfer.model.decoders.scores import Real, Scores
@@ -39,8 +38,7 @@ class RawHead:
         self._head = self._class_head(chosen, outputs[self._scores.output], threshold)
         self._shift = self._head.first + chosen.label_offset
         names = self._names(chosen, outputs[self._scores.output], labels)
-        nms = Nms(chosen.candidates, chosen.iou, chosen.class_aware)
-        self._rows = BoxRows(names, chosen.max_detections, nms, row=lambda: Box(keypoints=[]))
+        self._rows = BoxRows(names, chosen.max_detections, chosen.suppression, row=lambda: Box(keypoints=[]))
         self._points = self._make_points(chosen, outputs[self._boxes.output])
 
     def _make_points(self, chosen: Parameters, spec: TensorSpec) -> Points | None:

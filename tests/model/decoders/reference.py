@@ -89,7 +89,7 @@ def ssd_postprocessed(p: dict[str, Any], boxes: list[list[float]], classes: list
                       count: float, threshold: float) -> list[Found]:
     found = [(round(classes[i]) + p.get("label_offset", 0), scores[i], boxes[i][1], boxes[i][0], boxes[i][3], boxes[i][2])
              for i in range(int(count)) if scores[i] >= threshold]
-    return sorted(found, key=lambda one: -one[1])
+    return nms(found, p["iou"]) if "iou" in p else sorted(found, key=lambda one: -one[1])
 
 
 def placed(found: list[Found], geometry: Any, most: int) -> list[Found]:
