@@ -46,7 +46,7 @@ def command(model: Path, as_json: bool) -> None:
 
 def _proposals(file: ModelFile, bundle: Bundle | None) -> list[Proposal]:
     """The likeliest decoders of a bare model; a bundle has one already."""
-    return propose(file.inputs, file.outputs)[:_SHOWN] if bundle is None else []
+    return propose(file.inputs, file.outputs, operators=file.operators)[:_SHOWN] if bundle is None else []
 
 
 def _document(bundle: Bundle | None) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,8 +33,10 @@ class Proposal(msgspec.Struct, frozen=True):
     reason: str
 
 
-def propose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels: int = 0) -> list[Proposal]:
-    """All that fit, best first, at least ``raw`` where the outputs are small. ``labels``: how many there are, 0: unknown.
+def propose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels: int = 0,
+            operators: Collection[str] = ()) -> list[Proposal]:
+    """All that fit, best first, at least ``raw`` where the outputs are small. ``labels``: how many there are, 0: unknown;
+    ``operators``: the names of the model's, none: unknown.
 
     Each was made once with these tensors, so none is refused later on their account. A dynamic batch counts as 1; nothing
     is proposed where another side is dynamic.
@@ -42,7 +44,7 @@ def propose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels:
     inputs, outputs = [_batch_of_one(spec) for spec in inputs], [_batch_of_one(spec) for spec in outputs]
     if not outputs or any(side < 1 for spec in outputs for side in spec.shape):
         return []
-    facts = _Facts(inputs, outputs, labels)
+    facts = _Facts(inputs, outputs, labels, operators)
     found = [one for kind in (_finished, _dense, _grids, _maps, _poses, _lines, _vectors) for one in kind(facts)]
     found.append(Proposal("raw", {}, 0.0, "nothing is assumed: all numbers as they are"))
     return sorted((one for one in found if _accepted(one, facts)), key=lambda one: -one.fit)
@@ -54,10 +56,14 @@ def _batch_of_one(spec: TensorSpec) -> TensorSpec:
 
 
 class _Facts:
-    """What the recognisers look at. ``size``: height and width of the picture, (0, 0) for a model of windows."""
+    """What the recognisers look at. ``size``: height and width of the picture, (0, 0) for a model of windows. ``bare``: no operator
+    makes a probability."""
 
-    def __init__(self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels: int) -> None:
+    def __init__(self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels: int,
+                 operators: Collection[str]) -> None:
         self.inputs, self.outputs, self.labels = inputs, outputs, labels
+        ends = ("softmax", "sigmoid", "logistic")
+        self.bare = bool(operators) and not any(end in name.lower() for name in operators for end in ends)
         self.shapes = [shape_of(spec) for spec in outputs]
         self.tables = [i for i, shape in enumerate(self.shapes) if len(shape) == 2]
         self.size = _picture(inputs[0].shape) if inputs else (0, 0)
@@ -77,9 +83,11 @@ class _Facts:
         return spec.quantization.scale[0] * (int(np.iinfo(spec.dtype).max) - spec.quantization.zero_point[0])
 
     def unit(self, index: int) -> dict[str, str]:
-        """Pixels or fractions: of 8 bits that end at 2 or less the latter; of floats pixels, as most exporters have it."""
+        """Pixels or fractions: of 8 bits that end at 4 or less the latter; of floats, too, where channels are last, as in
+        Ultralytics' TFLite files, and else pixels."""
         most = self.most(index)
-        return {"box_unit": "fraction"} if most is not None and most <= 4 else {}
+        fraction = most <= 4 if most is not None else bool(self.inputs) and self.inputs[0].shape[-1:] in ((1,), (3,))
+        return {"box_unit": "fraction"} if fraction else {}
 
 
 def _picture(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -104,6 +112,10 @@ def _finished(facts: _Facts) -> Iterator[Proposal]:
     shapes = facts.shapes
     yield Proposal("ssd", {}, 0.95, "boxes, classes, scores and their count, as TFLite_Detection_PostProcess gives them")
     lists = [i for i, shape in enumerate(shapes) if len(shape) == 1 and shape[0] > 1]
+    listed = max((shapes[i][0] for i in lists), default=0)
+    if len(shapes) == 3 and listed > _QUERIES:
+        yield Proposal("ssd", {"corners": "xyxy", "box_unit": "pixel", "iou": 0.45}, 0.97,
+                       f"boxes, classes and scores of {listed} candidates, not yet suppressed")
     if len(lists) == 2 and len(shapes) in (3, 4):
         names = [facts.outputs[i].name for i in lists]
         for classes, scores in (names, names[::-1]):
@@ -185,9 +197,11 @@ def _distributions(facts: _Facts, i: int, strides: tuple[int, ...], columns: int
         classes = columns - 4 * bins
         if classes > 0 and (classes == facts.labels or (not facts.labels and classes in (1, 80))):
             nanodet = len(strides) == 4
-            yield Proposal("grid", {"encoding": "dfl", "bins": bins, "strides": list(strides), "classes_first": True, "activation":
-                                    "none", "centre": 0.0 if nanodet else 0.5}, 0.92,
-                           f"{classes} classes and 4 x {bins} bins of each cell: {'NanoDet-Plus' if nanodet else 'a DFL head'}")
+            said: dict[str, Any] = {"encoding": "dfl", "bins": bins, "strides": list(strides)}
+            if bins == 8:
+                said |= {"classes_first": True, "activation": "none", "centre": 0.0 if nanodet else 0.5}
+            kind = "YOLO v8 or v11 before its DFL" if bins == 16 else "NanoDet-Plus" if nanodet else "a DFL head"
+            yield Proposal("grid", said, 0.92, f"{classes} classes and 4 x {bins} bins of each cell: {kind}")
 
 
 def _grids(facts: _Facts) -> Iterator[Proposal]:
@@ -261,7 +275,7 @@ def _vectors(facts: _Facts) -> Iterator[Proposal]:
     for i, size in enumerate(sizes):
         if size < 2 or len([side for side in facts.shapes[i] if side > 1]) != 1:
             continue
-        activation = {"softmax": True} if _signed(facts, i) else {}
+        activation = {"softmax": True} if _signed(facts, i) or (facts.bare and facts.most(i) is None) else {}
         what = "logits" if activation else "scores"
         fit = 0.9 if size == facts.labels else 0.3 if facts.labels else 0.6 if size not in _EMBEDDINGS else 0.5
         yield Proposal("classify", {**activation, **_name("scores", facts, i)}, fit * (1.0 if len(sizes) == 1 else 0.8),

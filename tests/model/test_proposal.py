@@ -14,6 +14,7 @@ from edgeinfer.model.tensor import TensorSpec
 from tests.model.decoders.cases import tensor
 
 P640 = [tensor("images", (1, 3, 640, 640))]
+NHWC = [tensor("images", (1, 640, 640, 3))]
 P320 = [tensor("x", (1, 320, 320, 3), "uint8")]
 LOGITS = (0.1, 0)
 LISTS = [tensor("TFLite_Detection_PostProcess", (1, 10, 4)), tensor("TFLite_Detection_PostProcess:1", (1, 10)),
@@ -29,6 +30,9 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
     "classes": (P320, [tensor("s", (1, 1000))], 1000, "classify", {}),
     "logits in 8 bits": (P320, [tensor("s", (1, 10), "int8", *LOGITS)], 10, "classify", {"softmax": True}),
     "post-processed SSD": (P320, LISTS, 90, "ssd", {}),
+    "listed boxes that are not suppressed": (P640, [tensor("boxes", (1, 8400, 4)), tensor("scores", (1, 8400)),
+                                                    tensor("class_idx", (1, 8400), "uint8")], 80, "ssd",
+                                             {"corners": "xyxy", "box_unit": "pixel", "iou": 0.45}),
     "BlazeFace": ([tensor("x", (1, 128, 128, 3))], [tensor("r", (1, 896, 16)), tensor("c", (1, 896, 1))], 0, "ssd",
                   {"keypoints": 6, "anchors": {"recipe": "blazeface", "strides": [8, 16, 16, 16]}}),
     "v8": (P640, [tensor("o", (1, 84, 8400))], 80, "yolo", {"variant": "v8"}),
@@ -37,6 +41,8 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
                              {"variant": "v8", "box_unit": "fraction"}),
     "v8 split for INT8": (P640, [tensor("boxes", (1, 4, 8400)), tensor("scores", (1, 80, 8400))], 80, "yolo",
                           {"variant": "v8", "boxes": "boxes", "scores": "scores"}),
+    "v8 in floats of a TFLite file": (NHWC, [tensor("o", (1, 84, 8400))], 80, "yolo", {"variant": "v8", "box_unit": "fraction"}),
+    "v8 in 8 bits of pixels": (NHWC, [tensor("o", (1, 84, 8400), "int8", 2.5, -128)], 80, "yolo", {"variant": "v8", "box_unit": "pixel"}),
     "v5": (P640, [tensor("o", (1, 25200, 85))], 80, "yolo", {"variant": "v5"}),
     "YOLOX": (P640, [tensor("o", (1, 8400, 85))], 80, "yolo", {"variant": "x"}),
     "v10": (P640, [tensor("o", (1, 300, 6))], 80, "end_to_end", {}),
@@ -45,6 +51,9 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
     "DETR": (P640, [tensor("l", (1, 100, 92)), tensor("b", (1, 100, 4))], 91, "detr", {"activation": "softmax"}),
     "RT-DETR": (P640, [tensor("l", (1, 300, 80)), tensor("b", (1, 300, 4))], 80, "detr", {}),
     "NanoDet-Plus": (P320, [tensor("o", (1, 2125, 112))], 80, "grid", {"encoding": "dfl", "bins": 8, "classes_first": True}),
+    "v8 before its DFL": (P640, [tensor("o", (1, 144, 8400))], 80, "grid", {"encoding": "dfl", "bins": 16, "classes_first": False,
+                                                                            "activation": "sigmoid"}),
+    "v8 before its DFL, without labels": (P640, [tensor("o", (1, 8400, 144))], 0, "grid", {"bins": 16, "classes_first": False}),
     "v8 by maps": (P640, _maps(144), 80, "grid", {"encoding": "dfl", "bins": 16}),
     "PicoDet by maps": (P640, _maps(80, 32), 80, "grid", {"encoding": "dfl", "bins": 8}),
     "v5 by maps": (P640, _maps(255), 80, "grid", {"encoding": "v5"}),
@@ -71,7 +80,7 @@ def test_the_usual_shapes_are_recognised(name: str) -> None:
     found = propose(inputs, outputs, labels)
     assert found, "something is proposed"
     assert found[0].decoder == decoder, found
-    assert parameters.items() <= found[0].parameters.items()
+    assert parameters.items() <= ({"box_unit": "pixel", "classes_first": False, "activation": "sigmoid"} | found[0].parameters).items()
     assert found[0].reason
     assert [one.fit for one in found] == sorted((one.fit for one in found), reverse=True)
 
@@ -79,6 +88,15 @@ def test_the_usual_shapes_are_recognised(name: str) -> None:
 def test_an_embedding_is_among_the_proposals() -> None:
     """A vector of 512 may be classes or an embedding: both are proposed."""
     assert {"embed", "classify"} <= {one.decoder for one in propose(P320, [tensor("v", (1, 512))])}
+
+
+@pytest.mark.parametrize(("operators", "softmax"), [(["Conv", "Relu", "Gemm"], True), (["CONV_2D", "SOFTMAX"], False),
+                                                    (["Conv", "Sigmoid", "Gemm"], False), ([], False)])
+def test_classes_of_a_model_without_a_softmax_are_logits(operators: list[str], softmax: bool) -> None:
+    """Floats do not tell, the operators do; nothing is assumed where a sigmoid may be the last, or none are known."""
+    best = propose(P320, [tensor("s", (1, 1000))], 1000, operators)[0]
+    assert best.decoder == "classify"
+    assert best.parameters.get("softmax", False) is softmax
 
 
 def test_nothing_is_proposed_while_a_side_is_dynamic() -> None:
