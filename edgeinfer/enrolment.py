@@ -9,22 +9,24 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 
-from edgeinfer.durable import sync_folder
+from edgeinfer.durable import locked, sync_folder
 from edgeinfer.errors import DataError, StorageError, UsageError
 from edgeinfer.model.tensor import Array
 
-__all__ = ["Enrolled", "Register", "path_of", "read", "write"]
+__all__ = ["Enrolled", "Register", "change", "path_of", "read", "write"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOST_BYTES = 16 << 20
 _MOST_NAME = 100  # characters
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def read(path: Path, size: int, model: str) -> Enrolled:
     except OSError as error:
         raise StorageError(str(path), "a file that can be read", error.strerror or str(error)) from error
     enrolled = _parse(path, raw)
-    if enrolled.model != model or (len(enrolled.names) and enrolled.vectors.shape[1] != size):
+    if enrolled.names and (enrolled.model != model or enrolled.vectors.shape[1] != size):
         raise DataError(str(path), "embeddings of this model", "those of another, which cannot be compared",
                         f"enroll anew, or keep both: another --set and decoder.parameters.enrolled (rm {path})")
     return enrolled if enrolled.names else Enrolled.nobody(size, model)
@@ -152,6 +154,24 @@ def _parse(path: Path, raw: bytes) -> Enrolled:
     return Enrolled(names, vectors, pictures, model)
 
 
+def change(path: Path, size: int, model: str, how: Callable[[Enrolled], Enrolled]) -> Enrolled:
+    """What ``how`` makes of the set in a file, written in its place; meanwhile nobody else changes it.
+
+    Raises UsageError where another change takes too long, and what reading, ``how`` and writing raise.
+    """
+    lock = path.with_name(".lock")
+    busy = UsageError(str(path), "one change at a time", "another that is running", "wait for it, and try again")
+    try:
+        _make_folder(path.parent)
+        with locked(lock, _PATIENCE_S, busy):
+            _give(lock, path.parent.parent.stat())
+            enrolled = how(read(path, size, model))
+            write(path, enrolled)
+            return enrolled
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
 def write(path: Path, enrolled: Enrolled) -> None:
     """The set as a file, whole or not at all, for its owner alone: that of the state folder, whom the daemon runs as.
 
@@ -160,23 +180,32 @@ def write(path: Path, enrolled: Enrolled) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, names=np.array(enrolled.names, np.str_), vectors=enrolled.vectors.astype(np.float32),
              pictures=np.array(enrolled.pictures, np.int64), model=np.array(enrolled.model))
+    if buffer.tell() > _MOST_BYTES:
+        raise StorageError(str(path), f"a set of at most {_MOST_BYTES} bytes", str(buffer.tell()), "enroll in another --set")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        owner = path.parent.parent.stat()
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700)
-            _give(path.parent, owner)
+        _make_folder(path.parent)
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(buffer.getvalue())
             file.flush()
             os.fsync(file.fileno())
-        _give(aside, owner)
+        _give(aside, path.parent.parent.stat())
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise StorageError(str(path), "a file that can be written", error.strerror or str(error),
-                           "give --state a folder that is there and that you may write to") from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    return StorageError(str(path), "a file that can be written", error.strerror or str(error),
+                        "give --state a folder that is there and that you may write to")
+
+
+def _make_folder(folder: Path) -> None:
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        _give(folder, folder.parent.stat())
 
 
 def _give(path: Path, owner: os.stat_result) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.cli.enroll import command as enroll
-from edgeinfer.enrolment import Enrolled, Register, path_of, read, write
+from edgeinfer.enrolment import Enrolled, Register, change, path_of, read, write
 from edgeinfer.errors import DataError, EdgeinferError, StorageError, UsageError
 from edgeinfer.model.decoders.embed import Embed
 from edgeinfer.model.preprocess.geometry import Geometry
@@ -160,6 +161,37 @@ def test_the_command_enrols_lists_and_removes(colours: Path, capfd: pytest.Captu
     _enroll(colours, "--remove", "red")
     assert "red" not in capfd.readouterr().out
     assert "1 enrolled" in (_enroll(colours, "--list"), capfd.readouterr().out)[1]
+
+
+def test_names_enrolled_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    """Six threads each add a name to one set: the set has six, and no leftovers beside its lock."""
+    path = path_of(tmp_path, "door")
+
+    def add(name: str) -> None:
+        change(path, 2, MODEL, lambda enrolled: enrolled.with_pictures(name, _unit(3, 4)[np.newaxis]))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, "abcdef"))
+    assert sorted(read(path, 2, MODEL).names) == list("abcdef")
+    assert sorted(one.name for one in path.parent.iterdir()) == [".lock", "door.npz"]
+
+
+def test_a_set_too_large_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The set that was there stays."""
+    path = path_of(tmp_path, "door")
+    made = Enrolled.nobody(2, MODEL).with_pictures("ada", _unit(3, 4)[np.newaxis])
+    write(path, made)
+    monkeypatch.setattr("edgeinfer.enrolment._MOST_BYTES", path.stat().st_size + 100)
+    with pytest.raises(StorageError, match="expected a set of at most"):
+        write(path, made.with_pictures("b" * 100, _unit(4, 3)[np.newaxis]))
+    assert read(path, 2, MODEL).names == ("ada",)
+
+
+def test_an_emptied_set_belongs_to_no_model(tmp_path: Path) -> None:
+    """With the last name gone, a new version of the model starts afresh."""
+    path = path_of(tmp_path, "door")
+    write(path, Enrolled.nobody(2, MODEL).with_pictures("ada", _unit(1, 0)[np.newaxis]).without("ada"))
+    assert read(path, 3, "cd" * 32).model == "cd" * 32
 
 
 @pytest.mark.parametrize("words", [(), ("red",), ("--list", "--remove", "red"), ("--remove", "red")])

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from edgeinfer.cli.options import json_option, runtime, runtime_options, state_option
-from edgeinfer.enrolment import Enrolled, path_of, read, write
+from edgeinfer.enrolment import Enrolled, change, path_of, read
 from edgeinfer.errors import DataError, SourceError, UsageError
 from edgeinfer.model.bundle import Bundle, open_model
 from edgeinfer.model.decoders.embed import Embed
@@ -45,15 +45,15 @@ def command(model: Path, name: str, inputs: tuple[Path, ...], set_: str, lists: 
         bundle = open_model(model, Path(cache))
         decoder = _decoder(bundle)
         path = path_of(state, set_ or decoder.enrolled_set)
-        enrolled = read(path, decoder.size, bundle.manifest.files[bundle.manifest.model].sha256)
+        sort = (decoder.size, bundle.manifest.files[bundle.manifest.model].sha256)
+        enrolled = read(path, *sort)
         if name:
             options = runtime(threads, accelerators)
             trial(bundle, options, None)
-            enrolled = enrolled.with_pictures(name, _vectors(Engine(bundle, options), decoder, inputs))
-            write(path, enrolled)
+            vectors = _vectors(Engine(bundle, options), decoder, inputs)
+            enrolled = change(path, *sort, lambda had: had.with_pictures(name, vectors))
         elif remove:
-            enrolled = enrolled.without(remove)
-            write(path, enrolled)
+            enrolled = change(path, *sort, lambda had: had.without(remove))
     _tell(path, enrolled, as_json)
 
 
