@@ -63,6 +63,7 @@ def _heads() -> dict[str, tuple[str, dict[str, Any], Outputs]]:
     pose = np.concatenate((boxes, sure, np.tile(boxes[:, :1], 51)), axis=1)
     outlined = np.concatenate((boxes, scores, rng.normal(0, 1, (CELLS, 32))), axis=1)
     outlines: Outputs = [("o", outlined.T, -4, 4), ("p", rng.normal(0, 1, (32, 160, 160)), -4, 4)]
+    turned: Outputs = [outlines[0], ("p", np.moveaxis(outlines[1][1], 0, -1), -4, 4)]
     part: Outputs = [("boxes", boxes.T, 0, 1), ("scores", scores.T, 0, 1)]
     return {
         "yolo v8, channels first": ("yolo", {"variant": "v8", **unit}, [("o", v8.T, 0, 1)]),
@@ -74,6 +75,7 @@ def _heads() -> dict[str, tuple[str, dict[str, Any], Outputs]]:
         "detr": ("detr", {"activation": "none"}, [("boxes", queries, 0, 1), ("scores", classes, 0, 1)]),
         "pose yolo": ("pose", {"variant": "yolo", **unit}, [("o", pose.T, 0, 1)]),
         "instances, 12 masks": ("instances", unit, outlines),
+        "instances, 12, channels last": ("instances", unit, turned),
         "instances, 6 masks": ("instances", {**unit, "max_detections": 6}, outlines),
         "segment 256 x 256": ("segment", {"logits": True}, [("o", _disc(256), -4, 4)]),
         "pose movenet": ("pose", {"variant": "movenet"}, [("o", rng.random((1, 17, 3)), 0, 1)]),

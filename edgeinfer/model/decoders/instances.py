@@ -61,6 +61,7 @@ class Instances:
         square = (shape[1] == shape[2]) != (shape[0] == shape[1])  # as most pictures are: the odd one out is the masks
         self._first = shape[1] == shape[2] if square else shape[0] < shape[2]
         self._masks, self._height, self._width = shape if self._first else (shape[2], *shape[:2])
+        self._shape = shape
         names = {"boxes": chosen.boxes, "scores": chosen.scores, "coefficients": chosen.coefficients}
         self._head = DenseHead(WHERE, outputs, names, "coefficients", lambda _columns, _spec: self._masks,
                                stricter(chosen.threshold, threshold), chosen.box_unit)
@@ -101,8 +102,7 @@ class Instances:
         areas, covers = self._frame.place(corners)
         sizes = (covers[:, 2] - covers[:, 0]) * (covers[:, 3] - covers[:, 1])
         limits = weights.sum(axis=1) * self._zero_point  # of the stored prototypes: where their sum would be 0
-        shape = (self._height, self._width)
-        table = stored.reshape(self._masks, *shape) if self._first else stored.reshape(*shape, self._masks).transpose(2, 0, 1)
+        table = stored.reshape(*self._shape)
         each = zip(result.rows, areas.tolist(), covers.tolist(), sizes.tolist(), weights, limits, strict=False)
         for row, area, cover, size, weight, limit in each:
             cells = self._cells(table, weight, limit, *area)
@@ -113,15 +113,20 @@ class Instances:
     def _cells(self, table: Array, weights: Array, limit: float, left: int, top: int, right: int, bottom: int) -> Array:
         """(rows, columns) bool: where the weighted prototypes are above 0. Overwritten by the next call.
 
-        Only the sign counts, so both are in steps of their own scale: of 8 bits all sums are whole numbers below 2**24, exact
+        Prototypes are multiplied as they lie: a transposed copy is slow. Only the sign counts, so both are in steps of their own scale: of 8 bits all sums are whole numbers below 2**24, exact
         in float32."""
         step = -(-max(bottom - top, right - left) // self._chosen.side)
-        part = table[:, top:bottom:step, left:right:step]
-        masks, height, width = part.shape
+        rows, columns = slice(top, bottom, step), slice(left, right, step)
+        part = table[:, rows, columns] if self._first else table[rows, columns]
+        height, width = part.shape[1:] if self._first else part.shape[:2]
         count = height * width
-        steps = self._scratch[: masks * count]
+        steps = self._scratch[: part.size]
         np.copyto(steps.reshape(part.shape), part, casting="unsafe")
-        sums = np.dot(weights, steps.reshape(masks, count), out=self._sums[:count])
+        sums = self._sums[:count]
+        if self._first:
+            np.dot(weights, steps.reshape(-1, count), out=sums)
+        else:
+            np.dot(steps.reshape(count, -1), weights, out=sums)
         cells: Array = np.greater(sums, limit, out=self._inside[:count])
         return cells.reshape(height, width)
 
@@ -132,21 +137,20 @@ class _Frame:
     def __init__(self, geometry: Geometry, height: int, width: int) -> None:
         self.geometry = geometry
         window = window_of(geometry, height, width)
-        self._sides = np.array((width, height, width, height))
-        self._first = np.array((window.left, window.top))
-        self._stop = np.array((window.right, window.bottom))
-        self._last = self._stop - 1
-        self._scale = np.array((geometry.scale_x, geometry.scale_y) * 2) / self._sides
+        self._signs = np.array((1.0, 1.0, -1.0, -1.0))
+        sides = np.array((width, height, width, height))
+        self._sides = sides * self._signs
+        self._least = np.array((window.left, window.top, window.left + 1, window.top + 1))
+        self._most = np.array((window.right - 1, window.bottom - 1, window.right, window.bottom))
+        self._scale = np.array((geometry.scale_x, geometry.scale_y) * 2) / sides
         self._offset = np.array((geometry.offset_x, geometry.offset_y) * 2)
 
     def place(self, corners: Array) -> tuple[Array, Array]:
         """(n, 4) integers: first column and row, and where they stop, of the cells that each box touches, at least one, and none
         in the padding; and what they cover of the source frame, in fractions."""
-        spans = np.minimum(np.maximum(corners, 0.0), 1.0) * self._sides
-        areas = np.empty(spans.shape, np.intp)
-        begin, end = areas[:, :2], areas[:, 2:]
-        begin[:] = np.minimum(np.maximum(np.floor(spans[:, :2]), self._first), self._last)
-        end[:] = np.minimum(np.maximum(np.ceil(spans[:, 2:]), begin + 1), self._stop)
+        spans = np.floor(corners * self._sides) * self._signs  # of the last two the ceiling
+        areas = np.minimum(np.maximum(spans, self._least), self._most).astype(np.intp)
+        np.maximum(areas[:, 2:], areas[:, :2] + 1, out=areas[:, 2:])
         return areas, np.minimum(np.maximum(areas * self._scale + self._offset, 0.0), 1.0)
 
 
