@@ -69,7 +69,7 @@ def _detections(canvas: Canvas, rows: list[Box], title: str, overlays: Sequence[
         draw_overlay(canvas, overlay)
     canvas.panel([(title, None)])
     for row in rows:
-        canvas.label(f"{row.label or row.index} {row.score:.2f}", canvas.area(row), colour_of(row.index))
+        canvas.label(row.label or str(row.index), canvas.area(row), colour_of(row.index), f" {row.score:.2f}")
 
 
 def _areas(canvas: Canvas, result: Segmentation) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinfer.annotate import SUFFIXES, annotate, save, to_bgr
+from edgeinfer.drawing.canvas import Canvas
 from edgeinfer.drawing.fills import Trail, Zone
 from edgeinfer.errors import StorageError, UsageError
 from edgeinfer.model.frame import Frame, FrameFormat, PixelFormat, WindowFormat
@@ -142,6 +143,37 @@ def test_a_window_into_a_larger_picture_can_be_annotated() -> None:
     """A view that is not contiguous is drawn like its copy."""
     wide = picture(480, 1280)[:, ::2]
     assert np.array_equal(annotate(wide, RESULTS["classes"], "m"), annotate(wide.copy(), RESULTS["classes"], "m"))
+
+
+def test_a_long_name_is_cut_before_its_score_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a label and in a panel, on a narrow picture: the name ends in dots, the score is whole, and nothing lies over it."""
+    written: list[tuple[str, int, int]] = []
+    put = Canvas._text
+
+    def text(canvas: Canvas, text: str, x: int, y: int, colour: Any) -> None:
+        written.append((text, x, x + canvas._size(text)[0][0]))
+        put(canvas, text, x, y, colour)
+
+    monkeypatch.setattr(Canvas, "_text", text)
+    long = "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias"
+    annotate(picture(400, 200), Detections([Box(1, long, 0.87, 0.1, 0.1, 0.9, 0.9)], 1), "m")
+    label, _, end = written.pop()
+    assert label.endswith("... 0.87")
+    assert end <= 200
+    written.clear()
+    annotate(picture(400, 200), Classes([Label(1, long, 0.87)], 1), "m")
+    (score, left, end), (name, _, stop) = written[1:]
+    assert (score, name[-3:]) == ("0.87", "...")
+    assert stop < left < end <= 200
+
+
+@pytest.mark.parametrize(("name", "drawn"), [("Zoë Weiß", "Zoe Weiss"), ("Łukasz Sørensen", "Lukasz Sorensen"), ("行人", "??")])
+def test_names_are_drawn_in_letters_that_every_font_has(name: str, drawn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accents are dropped, and letters that have none are written as people do without them."""
+    written: list[str] = []
+    monkeypatch.setattr(Canvas, "_text", lambda canvas, text, x, y, colour: written.append(text))
+    annotate(picture(), Identity(name, True, 0.8), "m")
+    assert written == ["m", "0.80", drawn]
 
 
 FORMATS: dict[PixelFormat, int] = {"BGR": 0, "RGB": 0, "GREY": 0, "YUYV": 3, "NV12": 3, "I420": 3}

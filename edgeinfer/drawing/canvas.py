@@ -15,6 +15,9 @@ from edgeinfer.model.tensor import Array
 __all__ = ["Canvas", "share"]
 
 _READABLE = 384  # pixels of the longer side below which text is not readable
+_MOST_LETTERS = 80
+_LATIN = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
+                        "Đ": "D", "ð": "d", "þ": "th", "ı": "i", "–": "-", "—": "-", "’": "'"})  # noqa: RUF001 - which have no accent to drop
 _Area = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
 
 
@@ -50,9 +53,9 @@ class Canvas:
         for colour, width in ((INK, self.line + 2), (colour_of(row.index), self.line)):
             self.cv2.rectangle(self.picture, (left, top), (right - 1, bottom - 1), colour, width)
 
-    def label(self, text: str, area: _Area, colour: Colour) -> None:
-        """A text on a ground of that colour, where no other label is: above the area, inside, or below."""
-        text = _ascii(text)
+    def label(self, text: str, area: _Area, colour: Colour, figure: str = "") -> None:
+        """A text, and a figure behind it, on a ground of that colour, where no other label is: above the area, inside, or below."""
+        text = self._fitted(text, self.width - 2 * self._pad, figure)
         (wide, high), base = self._size(text)
         wide, high = wide + 2 * self._pad, high + base + 2 * self._pad
         left, top, _, bottom = area
@@ -66,14 +69,14 @@ class Canvas:
     def panel(self, rows: list[tuple[str, float | None]], colours: Sequence[int] = ()) -> None:
         """Lines in the lower left corner on a darkened ground; those with a score 0..1 have it as a bar and a figure.
         ``colours``: the class of each line, whose colour its bar has; else each has another."""
-        texts = [_ascii(text) for text, _ in rows]
-        bars = any(score is not None for _, score in rows)
-        widest = max(self._size(text)[0][0] for text in texts)
+        figures = [self._size(f"{score:.2f}")[0][0] for _, score in rows if score is not None]
+        bar = min(round(90 * self._scale * 2), self.width // 4) if figures else 0
+        figure = min(max(figures), self.width // 3) + self._pad if figures else 0
+        beside = 2 * self._pad + (bar + self._pad + figure if figures else 0)
+        texts = [self._fitted(text, self.width - beside) for text, _ in rows]
         (_, high), base = self._size("Ag")
         step = high + base + self._pad
-        bar = round(90 * self._scale * 2) if bars else 0
-        figure = self._size("0.00")[0][0] + self._pad if bars else 0
-        wide = min(self.width, widest + 2 * self._pad + (bar + self._pad + figure if bars else 0))
+        wide = min(self.width, max(self._size(text)[0][0] for text in texts) + beside)
         top = max(0, self.height - step * len(rows) - self._pad)
         self._taken.append((0, top, wide, self.height))
         ground = self.picture[top:, :wide]
@@ -93,6 +96,15 @@ class Canvas:
     def _overlaps(self, area: _Area) -> bool:
         left, top, right, bottom = area
         return any(left < other[2] and other[0] < right and top < other[3] and other[1] < bottom for other in self._taken)
+
+    def _fitted(self, text: str, wide: int, figure: str = "") -> str:
+        """Both in letters that can be drawn, at most so many pixels wide: the text is cut short, with dots, the figure never."""
+        whole = _ascii(text)
+        short = whole[:_MOST_LETTERS]
+        end = "" if short == whole else "..."
+        while short and self._size(short + end + figure)[0][0] > wide:
+            short, end = short[:-1], "..."
+        return short + end + figure
 
     def _size(self, text: str) -> tuple[tuple[int, int], int]:
         (wide, high), base = self.cv2.getTextSize(text, self.cv2.FONT_HERSHEY_SIMPLEX, self._scale, self._weight)
@@ -122,6 +134,6 @@ def _span(start: float, end: float, side: int) -> tuple[int, int]:
 
 
 def _ascii(text: str) -> str:
-    """The text in ASCII, all that the font of every OpenCV has: accents dropped, other letters as '?', 48 at most."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in plain[:48])
+    """The text in ASCII, all that the font of every OpenCV has: accents dropped, other letters as '?'."""
+    parts = unicodedata.normalize("NFKD", text.translate(_LATIN))
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in parts if not unicodedata.combining(letter))

@@ -113,8 +113,8 @@ class Instances:
     def _cells(self, table: Array, weights: Array, limit: float, left: int, top: int, right: int, bottom: int) -> Array:
         """(rows, columns) bool: where the weighted prototypes are above 0. Overwritten by the next call.
 
-        Prototypes are multiplied as they lie: a transposed copy is slow. Only the sign counts, so both are in steps of their own scale: of 8 bits all sums are whole numbers below 2**24, exact
-        in float32."""
+        Prototypes are multiplied as they lie: a transposed copy is slow. Only the sign counts, so both are in steps of their
+        own scale: of 8 bits all sums are whole numbers below 2**24, exact in float32."""
         step = -(-max(bottom - top, right - left) // self._chosen.side)
         rows, columns = slice(top, bottom, step), slice(left, right, step)
         part = table[:, rows, columns] if self._first else table[rows, columns]
