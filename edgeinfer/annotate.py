@@ -53,7 +53,7 @@ def annotate(picture: Array, result: Result, title: str, overlays: Sequence[Over
         _areas(canvas, result)
     for overlay in overlays:
         draw_overlay(canvas, overlay)
-    colours = [0, *(row.index for row in result.rows)] if isinstance(result, Segmentation) else []
+    colours = [0, *(row.index for row in result.rows)] if isinstance(result, Classes | Segmentation) else []
     canvas.panel([(title, None), *_rows(result)], colours)
     return canvas.picture
 

@@ -96,6 +96,17 @@ def test_a_box_has_its_class_s_colour() -> None:
     assert first != second
 
 
+def test_a_bar_has_its_class_s_colour_wherever_it_ranks() -> None:
+    """What was first and is second in the next frame keeps its colour."""
+    blank = np.full((480, 640, 3), 128, np.uint8)
+    ranked = [annotate(blank, Classes([Label(index, "same", 1.0) for index in order], 2), "m") for order in ((3, 7), (7, 3))]
+    ground = {(128, 128, 128), (24, 24, 24), (96, 96, 96), (44, 44, 44)}
+    first, second = ([colour for colour in dict.fromkeys(map(tuple, drawn[425:, 90].tolist())) if colour not in ground][:2]
+                     for drawn in ranked)
+    assert len(set(first)) == 2
+    assert first == second[::-1]
+
+
 def test_labels_do_not_hide_each_other() -> None:
     """Two boxes in the same place have both of their labels shown, in their two colours."""
     blank = np.full((480, 640, 3), 128, np.uint8)
