@@ -76,6 +76,9 @@ class Segment:
             return Independent(layout, classes, Scores(spec, WHERE, least, chosen.logits))
         if threshold is not None:
             raise ConfigError("threshold", "none: each cell has its best class", f"{threshold:g}", "remove threshold")
+        if classes == 1 and chosen.background == 0:  # nothing would ever be found
+            raise ManifestError("labels", f"a label for each class of {describe([spec])}, the background among them", "1 label",
+                                "add a first line, 'background'; or, where class 0 is no background, background: null")
         if chosen.background is not None and not 0 <= chosen.background < classes:
             raise ManifestError(f"{WHERE}.background", f"a class from 0 to {classes - 1}", str(chosen.background))
         self._names = class_names(labels, classes, describe([spec]))

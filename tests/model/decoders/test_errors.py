@@ -103,6 +103,8 @@ FAULTS: list[tuple[str, dict[str, Any], list[TensorSpec], list[str], list[Tensor
     ("segment", {}, FOUR, [], PICTURE, r"decoder segment.output: expected one output of a map, .* got 's' \(1, 4\) float32"),
     ("segment", {"background": 5}, MAPS[1:], [], PICTURE, r"decoder segment.background: expected a class from 0 to 2, got 5"),
     ("segment", {}, MAPS[1:], ["a"], PICTURE, r"labels: expected 3 labels, one for each class of 'n' \(1, 32, 32, 3\)"),
+    ("segment", {}, [tensor("m", (1, 32, 32), "int64")], ["person"], PICTURE,
+     r"labels: expected a label for each class of 'm' .*, the background among them, got 1 label\n  hint: add a first line, 'background'"),
     ("pose", {"variant": "movenet"}, FOUR, [], PICTURE, r"expected one output of keypoints, \(1, 1, K, 3\), .* got 's' \(1, 4\)"),
     ("pose", {"variant": "heatmap"}, FOUR, [], PICTURE, r"decoder pose.heatmaps: expected one output of K maps, .* got 's'"),
     ("pose", {"variant": "yolo"}, [tensor("o", (1, 9, 84))], [], PICTURE,
