@@ -124,7 +124,8 @@ def _finished(facts: _Facts) -> Iterator[Proposal]:
     for i in facts.tables:
         rows, columns = max(shapes[i]), min(shapes[i])
         if rows <= _QUERIES and columns == 6:
-            yield Proposal("end_to_end", _name("output", facts, i), 0.8, f"{rows} rows of a box, a score and a class (YOLOv10)")
+            yield Proposal("end_to_end", {**_name("output", facts, i), **facts.unit(i)}, 0.8,
+                           f"{rows} rows of a box, a score and a class (YOLOv10)")
         if columns == 7:
             order = ["-", "left", "top", "right", "bottom", "class", "score"]
             yield Proposal("end_to_end", {"columns": order, **_name("output", facts, i)}, 0.6,

@@ -46,6 +46,7 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
     "v5": (P640, [tensor("o", (1, 25200, 85))], 80, "yolo", {"variant": "v5"}),
     "YOLOX": (P640, [tensor("o", (1, 8400, 85))], 80, "yolo", {"variant": "x"}),
     "v10": (P640, [tensor("o", (1, 300, 6))], 80, "end_to_end", {}),
+    "v10 in floats of a TFLite file": (NHWC, [tensor("o", (1, 300, 6))], 80, "end_to_end", {"box_unit": "fraction"}),
     "v7 end to end": (P640, [tensor("o", (100, 7))], 80, "end_to_end", {"columns": ["-", "left", "top", "right", "bottom", "class",
                                                                                    "score"]}),
     "DETR": (P640, [tensor("l", (1, 100, 92)), tensor("b", (1, 100, 4))], 91, "detr", {"activation": "softmax"}),
