@@ -43,7 +43,8 @@ def annotate(picture: Array, result: Result, title: str, overlays: Sequence[Over
     their limbs; bars for classes and areas, lines of text for others.
 
     ``picture`` is BGR uint8 (height, width, 3) and is left as it is. One that is too small for readable text is enlarged by
-    a whole factor. Pixels that nothing is drawn on keep their values.
+    a whole factor; one as flat as a line of text has a strip for the title below. Pixels that nothing is drawn on keep their
+    values.
     """
     canvas = Canvas(picture)
     if isinstance(result, Detections):

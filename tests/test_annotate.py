@@ -31,6 +31,7 @@ from edgeinfer.model.result import (
     Regression,
     Result,
     Segmentation,
+    Text,
 )
 from edgeinfer.model.tensor import Array
 
@@ -126,6 +127,15 @@ def test_a_picture_too_small_for_text_is_enlarged_by_a_whole_factor(height: int,
     upper = height * factor // 2  # the title is below
     if factor < 14:
         assert np.array_equal(after[:upper], before.repeat(factor, 0).repeat(factor, 1)[:upper])
+
+
+@pytest.mark.parametrize("result", [Text(text="AB 12", confidence=0.9), Detections([], 0)])
+def test_a_line_of_text_is_not_hidden_by_what_was_read(result: Result) -> None:
+    """What is said stands on a strip below a flat picture; the picture itself is whole."""
+    before = picture(64, 400)
+    after = annotate(before, result, "m")
+    assert np.array_equal(after[:64], before)
+    assert 70 < len(after) < 128
 
 
 any_float = st.floats() | st.floats(-0.5, 1.5)

@@ -16,6 +16,7 @@ __all__ = ["Canvas", "share"]
 
 _READABLE = 384  # pixels of the longer side below which text is not readable
 _MOST_LETTERS = 80
+_FLAT = 3  # times as wide as high
 _LATIN = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
                         "Đ": "D", "ð": "d", "þ": "th", "ı": "i", "–": "-", "—": "-", "’": "'"})  # noqa: RUF001 - which have no accent to drop
 _Area = tuple[int, int, int, int]  # left, top, right, bottom; the last two excluded
@@ -67,7 +68,9 @@ class Canvas:
         self._text(text, x + self._pad, y + high - self._pad - base, ink_on(colour))
 
     def panel(self, rows: list[tuple[str, float | None]], colours: Sequence[int] = ()) -> None:
-        """Lines in the lower left corner on a darkened ground; those with a score 0..1 have it as a bar and a figure.
+        """Lines in the lower left corner on a darkened ground; those with a score 0..1 have it as a bar and a figure. A picture as
+        flat as a line of text, which they would hide, has them on a strip below.
+
         ``colours``: the class of each line, whose colour its bar has; else each has another."""
         figures = [self._size(f"{score:.2f}")[0][0] for _, score in rows if score is not None]
         bar = min(round(90 * self._scale * 2), self.width // 4) if figures else 0
@@ -77,10 +80,15 @@ class Canvas:
         (_, high), base = self._size("Ag")
         step = high + base + self._pad
         wide = min(self.width, max(self._size(text)[0][0] for text in texts) + beside)
-        top = max(0, self.height - step * len(rows) - self._pad)
-        self._taken.append((0, top, wide, self.height))
-        ground = self.picture[top:, :wide]
-        ground[:] = ground // 4 + np.array(INK, np.uint8) // 2
+        tall = step * len(rows) + self._pad
+        top = max(0, self.height - tall)
+        if self.width > _FLAT * self.height:
+            top = self.height
+            self.picture = np.vstack((self.picture, np.full((tall, self.width, 3), INK, np.uint8)))
+        else:
+            self._taken.append((0, top, wide, self.height))
+            ground = self.picture[top:, :wide]
+            ground[:] = ground // 4 + np.array(INK, np.uint8) // 2
         for index, (_, score) in enumerate(rows):
             y = top + self._pad + index * step + high
             if score is not None:
