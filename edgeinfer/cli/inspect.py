@@ -17,7 +17,8 @@ from edgeinfer.model.proposal import Proposal, propose
 from edgeinfer.model.tensor import TensorSpec
 
 _SHOWN = 3  # proposals
-
+_OPEN = "open sides (?) of the outputs hide it: export the model with fixed shapes"
+_NONE = "none is known for such outputs"
 
 
 @click.command("inspect")
@@ -41,6 +42,8 @@ def command(model: Path, as_json: bool) -> None:
             parameters = f" {json.dumps(one.parameters)}" if one.parameters else ""  # JSON is YAML: for a recipe
             _row("decoder?", f"{one.decoder}{parameters}: {one.reason}")
         if bundle is None:
+            if not proposals:
+                _row("decoder?", _OPEN if any(-1 in spec.shape for spec in file.outputs) else _NONE)
             click.echo(f"next          quantize pack {model} -o {model.stem}.eib")
 
 

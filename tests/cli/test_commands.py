@@ -16,7 +16,7 @@ from edgeinfer.model.framelog import FrameLogReader
 from tests import bundles
 from tests.broker import Broker
 from tests.conftest import ROOT
-from tests.models import tiny_tflite
+from tests.models import Op, Tensor, tiny_tflite, write_onnx
 
 
 def _run(*arguments: str, code: int = 0) -> str:
@@ -170,6 +170,14 @@ def test_record_writes_what_the_source_delivers(folder: Path, tmp_path: Path, so
     replayed = json.loads(_run("infer", str(folder / bundle), str(tmp_path / "log.framelog"), "--json"))["results"]
     direct = json.loads(_run("infer", str(folder / bundle), str(folder / source["path"]), "--json"))["results"]
     assert [row["result"] for row in replayed] == [row["result"] for row in direct]
+
+
+def test_inspect_says_why_it_proposes_no_decoder(tmp_path: Path) -> None:
+    """Outputs whose sides are open could be anyone's; a table that nobody has is said to be unknown."""
+    for sides, line in ((("n", 3, "h", "w"), "open sides"), ((1, 7, 999, 5), "none is known")):
+        tensors = [Tensor("x", (1, 3, 64, 64)), Tensor("y", sides)]
+        model = write_onnx(tmp_path / "m.onnx", tensors, [Op("Relu", ("x",), ("y",))], ("x",), ("y",))
+        assert f"decoder?      {line}" in _run("inspect", str(model))
 
 
 def test_inspect_and_devices_say_what_there_is(folder: Path) -> None:
