@@ -78,6 +78,7 @@ def _heads() -> dict[str, tuple[str, dict[str, Any], Outputs]]:
         "instances, 12, channels last": ("instances", unit, turned),
         "instances, 6 masks": ("instances", {**unit, "max_detections": 6}, outlines),
         "segment 256 x 256": ("segment", {"logits": True}, [("o", _disc(256), -4, 4)]),
+        "segment 256 x 256 of 21": ("segment", {}, [("o", rng.normal(0, 1, (64, 64, 21)).repeat(4, 0).repeat(4, 1), -4, 4)]),
         "pose movenet": ("pose", {"variant": "movenet"}, [("o", rng.random((1, 17, 3)), 0, 1)]),
         "ctc 40 x 6625": ("ctc", {}, [("o", rng.random((40, 6625)), 0, 1)]),
         "embed 512": ("embed", {}, [("o", rng.normal(0, 1, 512), -4, 4)]),

@@ -59,7 +59,9 @@ class ClassMap(Maps):
         super().__init__(layout, classes)
         shape = (layout.height, layout.width)
         self._map = np.empty(shape, np.intp)
-        self._best = np.empty(shape if layout.channels else (0, 0), spec.dtype)
+        # of two channels comparing is faster, and along the first side argmax would make a transposed copy of all
+        self._by_argmax = layout.channels > 2 and not layout.channels_first
+        self._best = np.empty((0, 0) if self._by_argmax or not layout.channels else shape, spec.dtype)
         self._window = np.empty(layout.height * layout.width, np.intp)
 
     @property
@@ -71,6 +73,9 @@ class ClassMap(Maps):
         if not self.layout.channels:
             np.copyto(self._map, first, casting="unsafe")
             self._map[(self._map < 0) | (self._map > self.classes)] = self.classes  # no class at all
+            return
+        if self._by_argmax:
+            np.argmax(stored.reshape(*self._map.shape, -1), axis=2, out=self._map)
             return
         self._map[:] = 0
         self._best[:] = first
