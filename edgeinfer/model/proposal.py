@@ -238,7 +238,7 @@ def _maps(facts: _Facts) -> Iterator[Proposal]:
             continue
         parameters = _name("output", facts, i)
         single = not integers and (len(shape) == 2 or 1 in shape)
-        if single and _signed(facts, i):
+        if single and _logits(facts, i):
             parameters["logits"] = True
         fit = 0.9 if len(facts.shapes) == 1 and (integers or len(shape) == 3) else 0.5
         what = "classes" if integers else "one score a cell" if single else f"{min(shape)} scores a cell"
@@ -276,26 +276,35 @@ def _vectors(facts: _Facts) -> Iterator[Proposal]:
     for i, size in enumerate(sizes):
         if size < 2 or len([side for side in facts.shapes[i] if side > 1]) != 1:
             continue
-        activation = {"softmax": True} if _signed(facts, i) or (facts.bare and facts.most(i) is None) else {}
+        activation = {"softmax": True} if _logits(facts, i) else {}
         what = "logits" if activation else "scores"
         fit = 0.9 if size == facts.labels else 0.3 if facts.labels else 0.6 if size not in _EMBEDDINGS else 0.5
         yield Proposal("classify", {**activation, **_name("scores", facts, i)}, fit * (1.0 if len(sizes) == 1 else 0.8),
                        f"{size} {what}" + (", one for each label" if size == facts.labels else ""))
         if size in _EMBEDDINGS and size != facts.labels:
             yield Proposal("embed", _name("output", facts, i), 0.55, f"a vector of {size}, the size of an embedding")
+        points = {**_name("landmarks", facts, i), **_presence(facts, sizes)}
         if size % 3 == 0 and size >= 15 and size // 3 in (5, 21, 33, 39, 68, 71, 468, 478):
-            yield Proposal("landmarks", {"values": 3, **_name("landmarks", facts, i)}, 0.9, f"{size // 3} points of x, y, z")
+            yield Proposal("landmarks", {"values": 3, **points}, 0.9, f"{size // 3} points of x, y, z")
         if size % 2 == 0 and size // 2 in (5, 6, 21, 68, 98, 106):
-            yield Proposal("landmarks", _name("landmarks", facts, i), 0.5, f"{size // 2} points of x, y")
+            yield Proposal("landmarks", points, 0.5, f"{size // 2} points of x, y")
     if len(sizes) == 1 and sizes[0] <= 16:
         yield Proposal("regress", {}, 0.25, f"{sizes[0]} numbers")
 
 
-def _signed(facts: _Facts, i: int) -> bool:
-    """Whether 8 bits reach well below 0, or above 1: logits. Floats are not told from their file."""
+def _presence(facts: _Facts, sizes: Sequence[int]) -> dict[str, Any]:
+    """The parameters of the only output of one number, if there is one: whether the thing is there at all."""
+    if sizes.count(1) != 1:
+        return {}
+    i = sizes.index(1)
+    return {"presence": facts.outputs[i].name, **({"logits": True} if _logits(facts, i) else {})}
+
+
+def _logits(facts: _Facts, i: int) -> bool:
+    """Whether a sigmoid or softmax is missing: 8 bits reach well below 0, or above 1; of floats the operators tell."""
     spec, most = facts.outputs[i], facts.most(i)
     if most is None or spec.quantization is None:
-        return False
+        return facts.bare
     least = spec.quantization.scale[0] * (int(np.iinfo(spec.dtype).min) - spec.quantization.zero_point[0])
     return least < -0.5 or most > 1.5
 

@@ -67,7 +67,10 @@ USUAL: dict[str, tuple[list[TensorSpec], list[TensorSpec], int, str, dict[str, A
     "an arg-max map": (P320, [tensor("o", (1, 320, 320), "int32")], 21, "segment", {}),
     "a map of scores": (P320, [tensor("o", (1, 80, 80, 21))], 21, "segment", {}),
     "a selfie's mask": ([tensor("x", (1, 256, 256, 3))], [tensor("o", (1, 256, 256, 1))], 0, "segment", {}),
-    "a hand's points": (P320, [tensor("o", (1, 63)), tensor("s", (1, 1))], 0, "landmarks", {"values": 3}),
+    "a hand's points": (P320, [tensor("o", (1, 63)), tensor("s", (1, 1))], 0, "landmarks",
+                      {"values": 3, "landmarks": "o", "presence": "s"}),
+    "a face's mesh in 8 bits": (P320, [tensor("o", (1, 1, 1, 1404), "int8", 1.5, 0), tensor("s", (1, 1, 1, 1), "int8", *LOGITS)], 0,
+                                "landmarks", {"values": 3, "presence": "s", "logits": True}),
     "a line of text": ([tensor("x", (1, 3, 48, 320))], [tensor("o", (1, 40, 6625))], 0, "ctc", {}),
     "a line of text and a space": ([tensor("x", (1, 3, 48, 320))], [tensor("o", (1, 40, 6625))], 6623, "ctc", {"space": True}),
     "an autoencoder": ([tensor("x", (-1, 640), "int8", 0.1, 0)], [tensor("y", (-1, 640), "int8", 0.1, 0)], 0, "anomaly", {}),
@@ -98,6 +101,9 @@ def test_classes_of_a_model_without_a_softmax_are_logits(operators: list[str], s
     best = propose(P320, [tensor("s", (1, 1000))], 1000, operators)[0]
     assert best.decoder == "classify"
     assert best.parameters.get("softmax", False) is softmax
+    one = propose(P320, [tensor("m", (1, 320, 320, 1))], 0, operators)[0]
+    assert one.decoder == "segment"
+    assert one.parameters.get("logits", False) is softmax
 
 
 def test_nothing_is_proposed_while_a_side_is_dynamic() -> None:
