@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeinfer.errors import SourceError, UsageError
+from edgeinfer.introductions import Introductions
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import Frame
@@ -68,15 +69,17 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
                      suffix or "no suffix")
 
 
-def answers(engine: Engine, path: Path, threshold: float | None = None,
-            skipped: list[SourceError] | None = None) -> Iterator[Answer]:
+def answers(engine: Engine, path: Path, threshold: float | None = None, skipped: list[SourceError] | None = None,
+            state: Path | None = None) -> Iterator[Answer]:
     """The result of each frame or window of a file. Raises SourceError for a file that cannot be read; of a folder, a
-    picture that cannot be read is added to ``skipped`` where that is given."""
+    picture that cannot be read is added to ``skipped`` where that is given. ``state``: the folder with who is enrolled."""
     source = source_for(path, engine.bundle)
     format = source.format()
     check_room(str(path), "frames", format.nbytes)
     frame = Frame(format)
     lane = engine.lane(frame.format, threshold)
+    if state is not None:
+        Introductions().refresh({str(path): lane}, state)
     engine.reset()  # a recurrent model knows nothing of the file before
     source.open()
     try:

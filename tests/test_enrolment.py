@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeinfer.cli.enroll import command as enroll
+from edgeinfer.cli.infer import command as infer
 from edgeinfer.enrolment import Enrolled, Register, change, path_of, read, write
 from edgeinfer.errors import DataError, EdgeinferError, StorageError, UsageError
 from edgeinfer.model.decoders.embed import Embed
@@ -192,6 +193,15 @@ def test_an_emptied_set_belongs_to_no_model(tmp_path: Path) -> None:
     path = path_of(tmp_path, "door")
     write(path, Enrolled.nobody(2, MODEL).with_pictures("ada", _unit(1, 0)[np.newaxis]).without("ada"))
     assert read(path, 3, "cd" * 32).model == "cd" * 32
+
+
+def test_infer_names_who_is_enrolled(colours: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The set of the state folder that is given; where there is none, everybody is unknown."""
+    _enroll(colours, "red", str(colours / "red1.png"))
+    for state, line in (("state", "red 1.00"), ("nowhere", "unknown 0.00")):
+        capfd.readouterr()
+        infer([str(colours / "bundle"), str(colours / "red2.png"), "--state", str(colours / state)], standalone_mode=False)
+        assert capfd.readouterr().out.rstrip().endswith(line)
 
 
 @pytest.mark.parametrize("words", [(), ("red",), ("--list", "--remove", "red"), ("--remove", "red")])

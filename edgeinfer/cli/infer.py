@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
+from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options, state_option
 from edgeinfer.errors import SourceError, StorageError
 from edgeinfer.looking.view import View
 from edgeinfer.model.engine import Engine
@@ -23,10 +23,11 @@ from edgeinfer.oneshot import answers
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="Stricter than the bundle's.")
 @click.option("--save", type=click.Path(path_type=Path), help="What was found, drawn: a picture (.png, .jpg, …), or a folder.")
+@state_option
 @model_options
 @runtime_options
 @json_option
-def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save: Path | None, as_json: bool,
+def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save: Path | None, state: Path, as_json: bool,
             recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...]) -> None:
     """Run pictures, videos, csv or npy windows through MODEL (a bundle, an .eib, or a bare model) and show the results."""
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
@@ -38,7 +39,7 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
         skipped: list[SourceError] = []
         view = View(bundle, bundle.manifest.name) if save is not None else None
         for path in inputs:
-            for answer in answers(engine, path, threshold, skipped):
+            for answer in answers(engine, path, threshold, skipped, state):
                 document = {"input": str(answer.path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
                             "result": answer.result.document()}
                 documents.append(document)
