@@ -48,7 +48,7 @@ class SlidingWindow:
     """A FrameSource whose frames are the last ``length`` samples, a new one each ``hop`` samples.
 
     Length, hop, channels and rate are the model's (the manifest's window spec). The stamp is the time of the newest sample.
-    Where the source says that samples were lost (``gaps``), or is opened anew, the window begins anew: none has a hole.
+    Where the source says that samples were lost (``gaps``), fails, or is opened anew, the window begins anew: none has a hole.
     Used by the capture thread; ``counts`` by any.
     """
 
@@ -155,7 +155,11 @@ class SlidingWindow:
         """From the source, up to a gap: what lies behind it is for the next window."""
         if self._torn:
             return 0
-        count = self._source.read_into(samples)
+        try:
+            count = self._source.read_into(samples)
+        except SourceError:
+            self._break()  # a replay is read on, and what it could not read is a hole
+            raise
         gaps: int = getattr(self._source, "gaps", 0)
         if gaps != self._gaps_of_source:
             self.gaps += gaps - self._gaps_of_source

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.tensor import Array
 from edgeinfer.sliding import SlidingWindow
 from edgeinfer.sources import SampleFormat
+from edgeinfer.sources.csv import Csv, CsvOptions
 
 
 class Leaky:
@@ -73,6 +76,22 @@ def test_a_window_never_spans_a_gap(sizes: list[int], length: int, hop: int) -> 
     for (samples, position, breaks), (others, later, more) in itertools.pairwise(found):
         assert (more == breaks) == (int(samples[0]) // 100 == int(others[0]) // 100)
         assert later - position >= length or later - position == others[0] - samples[0]  # those that overlap say by how much
+
+
+def test_no_window_spans_what_a_replay_could_not_read(tmp_path: Path) -> None:
+    """A replay is not opened anew: it goes on behind a line that is no number, and its windows begin anew there."""
+    lines = ["x" if row == 7 else str(row) for row in range(14)]
+    (tmp_path / "samples.csv").write_text("\n".join(["value", *lines, ""]))
+    source = SlidingWindow(Csv(CsvOptions(path=str(tmp_path / "samples.csv"), pace="fast")), WindowSpec(length=4, hop=2), "test")
+    frame, found = Frame(source.format()), []
+    source.open()
+    while True:
+        with suppress(SourceError):
+            if not source.read_into(frame):
+                break
+            found.append((frame.view[:, 0].tolist(), frame.breaks))
+    source.close()
+    assert found == [([0, 1, 2, 3], 0), ([2, 3, 4, 5], 0), ([8, 9, 10, 11], 1), ([10, 11, 12, 13], 1)]
 
 
 def test_opening_anew_breaks_the_stream() -> None:
