@@ -31,6 +31,8 @@ def number_at(document: Any, path: tuple[str | int, ...], words: Mapping[str, fl
     there is none, or one that float32 does not hold."""
     value = document
     for step in path:
+        if isinstance(value, str):  # its characters are no values
+            raise ValueError(f"nothing at {step!r} of a text")
         try:
             value = value[step]
         except (LookupError, TypeError) as error:

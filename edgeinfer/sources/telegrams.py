@@ -48,7 +48,10 @@ class BinaryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class Lines:
     """``feed`` bytes, then ``next`` until there is no more. ``bad`` counts lines that could not be read; the first one is not
-    counted, since a port opens in the midst of it."""
+    counted, since a port opens in the midst of it, and of CSV not read: the rest of a number is a number.
+
+    CSV with another number of fields than the line before is bad: the end of a line was lost. The second of those in a row is what
+    the device sends now."""
 
     def __init__(self, columns: Sequence[int | str], delimiter: str, json: bool) -> None:
         self.bad = 0
@@ -58,6 +61,7 @@ class Lines:
         self._buffer = bytearray()
         self._first = True
         self._overlong = False
+        self._fields = self._other_fields = 0
 
     def feed(self, came: bytes) -> None:
         self._buffer += came
@@ -68,13 +72,13 @@ class Lines:
             line = bytes(self._buffer[:end]).strip()
             del self._buffer[: end + 1]
             overlong, self._overlong = self._overlong, False
-            if not line and not overlong:
+            first, self._first = self._first, False
+            if (not line and not overlong) or (first and not self._json):
                 continue
             try:
                 values = None if overlong else self._values(line)
             except (ValueError, RecursionError):  # msgspec's DecodeError is a ValueError
                 values = None
-            first, self._first = self._first, False
             if values is not None:
                 return values
             self.bad += not first
@@ -85,7 +89,17 @@ class Lines:
 
     def _values(self, line: bytes) -> list[float]:
         document = msgspec.json.decode(line) if self._json else [cell.decode() for cell in line.split(self._delimiter)]
-        return [number_at(document, path, {}) for path in self._paths]
+        values = [number_at(document, path, {}) for path in self._paths]
+        if not self._json:
+            self._check_fields(len(document))
+        return values
+
+    def _check_fields(self, count: int) -> None:
+        """Raises ValueError."""
+        expected = count if self._other_fields == count else self._fields or count
+        self._fields, self._other_fields = expected, 0 if count == expected else count
+        if count != expected:
+            raise ValueError(f"{count} fields")
 
     def forget(self) -> None:
         """The line was cut."""

@@ -129,7 +129,7 @@ def test_a_source_without_a_broker_hears_the_sinks() -> None:
 @pytest.mark.parametrize(("path", "document", "expected"), [
     ("", 5, 5), ("", "5.5", 5.5), ("", True, 1), ("a", {"a": 1}, 1), ("a.b[1].c", {"a": {"b": [0, {"c": 7}]}}, 7), ("[0]", [3], 3),
     ("a", {"b": 1}, None), ("a", None, None), ("a", [1], None), ("[1]", [1], None), ("", None, None), ("", {}, None), ("", "nan", None),
-    ("", "1e99", None), ("", "x", None), ("", 10**400, None), ("", "", None)])
+    ("[0]", "57", None), ("a[1]", {"a": "57"}, None), ("", "1e99", None), ("", "x", None), ("", 10**400, None), ("", "", None)])
 def test_a_path_finds_a_number_or_says_that_there_is_none(path: str, document: Any, expected: float | None) -> None:
     """Whatever the document holds."""
     if expected is None:

@@ -54,7 +54,7 @@ def _source(device: Device, **options: Any) -> Serial:
 
 
 @pytest.mark.parametrize(("options", "sent"), [
-    ({"columns": (0, 1)}, b"1,2\r\n3,-4.5\n"), ({"columns": (2, 0), "delimiter": ";"}, b"2; x;1\n-4.5;y;3\n"),
+    ({"columns": (0, 1)}, b"9\r\n1,2\r\n3,-4.5\n"), ({"columns": (2, 0), "delimiter": ";"}, b"\n2; x;1\n-4.5;y;3\n"),
     ({"format": "json", "columns": ("a.x", "b[1]")}, b'{"a":{"x":1},"b":[0,2]}\n\n{"b":[9,-4.5],"a":{"x":3}}\n'),
     ({"format": "binary", "binary": BinaryOptions(header="aa55", values="<hf")}, b"\xaa\x55" + struct.pack("<hf", 1, 2) + b"\xaa\x55" + struct.pack("<hf", 3, -4.5)),
 ])
@@ -88,7 +88,7 @@ def test_an_unplugged_device_is_an_error_and_comes_back(device: Device, fails: C
     """Told with the device's name; the port is opened again when it is there again."""
     source = _source(device, columns=(0,))
     source.open()
-    device.write(b"0\n1\n")
+    device.write(b"\n0\n1\n")
     samples = np.zeros((1, 1), np.float32)
     assert source.read_into(samples) == 1
     assert source.read_into(samples) == 1
@@ -101,6 +101,31 @@ def test_an_unplugged_device_is_an_error_and_comes_back(device: Device, fails: C
     device.write(b"0\n5\n")
     assert source.read_into(samples) == 1
     source.close()
+
+
+@given(lines=st.lists(st.tuples(st.integers(-999, 999), st.integers(-999, 999), st.integers(-999, 999)), min_size=1, max_size=8),
+       cut=st.integers(0, 9))
+def test_a_port_that_opens_within_a_line_reads_none_of_it(lines: list[tuple[int, int, int]], cut: int) -> None:
+    """The rest of 12,3,4 is 2,3,4: numbers, and wrong ones."""
+    stream = "".join(f"{x},{y},{z}\r\n" for x, y, z in lines).encode()
+    reader = Lines((0, 1, 2), ",", json=False)
+    reader.feed(stream[min(cut, stream.index(b"\n")) :])
+    seen = []
+    while (values := reader.next()) is not None:
+        seen.append(tuple(values))
+    assert seen == lines[1:]
+    assert reader.bad == 0
+
+
+def test_two_lines_that_became_one_are_bad_and_another_number_of_columns_is_learnt() -> None:
+    """Where the end of 1,2,3 is lost, 3 and the next line's first number are one; a device with another program is another."""
+    reader = Lines((0, 2), ",", json=False)
+    reader.feed(b"\n1,2,3\n1,2,31,2,3\n4,5,6\n7,8\n1,2,31,2,3\n7,8,9\n")
+    assert [reader.next() for _ in range(4)] == [[1, 3], [4, 6], [7, 9], None]
+    assert reader.bad == 3
+    reader.feed(b"1,2,3,4\n5,6,7,8\n9,10,11,12\n")
+    assert [reader.next() for _ in range(3)] == [[5, 7], [9, 11], None]
+    assert reader.bad == 4
 
 
 @pytest.mark.parametrize(("sent", "words"), [(b"", ["none"]), (b"a\nb\nc\n", ["none, and 2 that cannot be read", "9600"])])
@@ -162,7 +187,7 @@ def test_noise_neither_raises_nor_stays(noise: bytes) -> None:
 def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     """It is dropped after 64 KiB, counted, and what follows its end is read."""
     lines = Lines((0,), ",", json=False)
-    lines.feed(b"1\n")
+    lines.feed(b"\n1\n")
     assert lines.next() == [1]
     for _ in range(100):
         lines.feed(b"1" * 10000)
