@@ -64,7 +64,7 @@ class SpectrumRow:
 
     def _emphasise(self, samples: Array, before: float) -> Array:
         made, first = self._emphasised, self._first
-        np.multiply(samples[:-1], self._emphasis, out=made[1:])
+        np.multiply(samples[:-1], self._emphasis, out=made[1:], dtype=np.float64)
         made[first] = self._emphasis * (samples[first] if self._alone else before)
         np.subtract(samples, made, out=made)
         return made
