@@ -73,6 +73,7 @@ DEVICES: dict[str, Device] = {
     "values": Device({"kind": "mqtt", "broker": {"host": "h"}, "channels": [{"topic": "t"}]}),
     "microphone": Device({"kind": "audio"}, ("sound",)),
     "kernel's sensor": Device({"kind": "iio", "device": "bmp280", "channels": ["temp"], "rate": 10}),  # sysfs can be read
+    "kernel's buffer": Device({"kind": "iio", "device": "lis3dh", "channels": ["accel_x"], "rate": 400, "buffer": {}}, ("i2c",)),
     "ALSA": Device({"kind": "command", "command": "arecord -q -t raw -f S16_LE", "dtype": "s16le"}, ("sound",)),
     "ffmpeg's ALSA": Device({"kind": "command", "command": ["ffmpeg", "-f", "alsa", "-i", "hw:1"], "dtype": "s16le"}, ("sound",)),
     "I2C": Device({"kind": "command", "command": "read-bme280 /dev/i2c-1", "dtype": "f32le"}, ("i2c",)),

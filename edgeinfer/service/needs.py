@@ -60,6 +60,8 @@ def _shown(path: Path) -> Path:
 
 
 def _devices(source: PlugIn) -> set[str]:
+    if source.kind == "iio":
+        return {"i2c"} if source.options.buffer is not None else set()
     if source.kind != "command":
         return {_KINDS[source.kind]} if source.kind in _KINDS else set()
     words: tuple[str, ...] = source.options.argv

@@ -46,6 +46,7 @@ from edgeinfer.scene.tracker import TrackOptions
 from edgeinfer.scene.zones import ZoneOptions
 from edgeinfer.sinks import SINKS
 from edgeinfer.sources import SOURCES
+from edgeinfer.sources.iio_buffer import BufferOptions
 from edgeinfer.sources.mqtt_values import ChannelOptions
 from edgeinfer.sources.telegrams import BinaryOptions
 from edgeinfer.trigger import TriggerOptions
@@ -70,6 +71,7 @@ CONFIGURED: dict[str, Struct] = {
     "lines": LineOptions,
     "then": ThenOptions,
     "binary": BinaryOptions,
+    "buffer": BufferOptions,
     "channel": ChannelOptions,
     "mqtt": MqttOptions,
     "tls": TlsOptions,

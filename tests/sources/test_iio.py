@@ -20,7 +20,8 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, (name, files) in enumerate([
         ("bmp280", {"in_temp_input": "25080\n", "in_pressure_input": "100.653\n"}),
         ("mpu6050", {"in_accel_x_raw": "100\n", "in_accel_y_raw": "-200\n", "in_accel_scale": "0.5\n", "in_accel_y_offset": "10\n",
-                     "in_voltage0_raw": "7\n", "in_voltage_scale": "2\n", "in_voltage0_scale": "3\n"}),
+                     "in_voltage0_raw": "7\n", "in_voltage_scale": "2\n", "in_voltage0_scale": "3\n",
+                     "in_voltage0-voltage1_raw": "5\n", "in_voltage-voltage_scale": "4\n", "in_voltage2_vbat_raw": "9\n"}),
     ]):
         folder = tmp_path / f"iio:device{number}"
         folder.mkdir()
@@ -40,7 +41,8 @@ def _read(source: Iio, count: int = 1) -> list[list[float]]:
 
 
 VALUES = [("bmp280", ("temp", "pressure"), [25080.0, 100.653]), ("iio:device0", ("temp",), [25080.0]),
-          ("mpu6050", ("accel_y", "accel_x"), [-95.0, 50.0]), ("mpu6050", ("voltage0",), [21.0])]
+          ("mpu6050", ("accel_y", "accel_x"), [-95.0, 50.0]), ("mpu6050", ("voltage0",), [21.0]),
+          ("mpu6050", ("voltage0-voltage1", "voltage2_vbat"), [20.0, 18.0])]
 
 
 @pytest.mark.parametrize(("device", "channels", "expected"), VALUES)
