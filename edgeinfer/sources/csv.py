@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -142,7 +141,7 @@ class _Table:
         except OSError as error:
             raise SourceError(self._path, "a CSV file", error.strerror or str(error), f"ls -l '{self._path}'") from error
         self.line = 0
-        self._rows = csv.reader(self._lines(), delimiter=options.delimiter, strict=True)
+        self._rows = csv.reader(iter(self._next_line, ""), delimiter=options.delimiter, strict=True)
         try:
             header = [name.strip() for name in self._row() or ()]
             if not header or all(map(_is_number, header)):
@@ -157,16 +156,23 @@ class _Table:
             self.close()
             raise
 
-    def _lines(self) -> Iterator[str]:
-        """Counted; a line without an end cannot fill the memory."""
+    def _next_line(self) -> str:
+        """Empty at the end. One without an end cannot fill the memory: it raises SourceError, and is passed over."""
+        line = self._read_line()
+        if len(line) == _MAX_LINE:
+            raise SourceError(f"{self._path}: line {self.line}", f"less than {_MAX_LINE} characters", "more")
+        return line
+
+    def _read_line(self) -> str:
+        """Or what it begins with if it is too long; counted."""
         try:
-            while line := self._file.readline(_MAX_LINE):
-                self.line += 1
-                if len(line) == _MAX_LINE:
-                    raise SourceError(f"{self._path}: line {self.line}", f"less than {_MAX_LINE} characters", "more")
-                yield line
+            line = rest = self._file.readline(_MAX_LINE)
+            while len(rest) == _MAX_LINE and not rest.endswith("\n"):
+                rest = self._file.readline(_MAX_LINE)
         except OSError as error:
             raise SourceError(self._path, "a file that can be read", error.strerror or str(error)) from error
+        self.line += bool(line)
+        return line
 
     def _find(self, column: str | int, header: list[str]) -> int:
         if isinstance(column, int) and 0 <= column < len(header):
@@ -178,8 +184,8 @@ class _Table:
 
     def skip_to(self, line: int) -> None:
         """Go on behind a line that was found bad before."""
-        while self.line < line and self._file.readline(_MAX_LINE):
-            self.line += 1
+        while self.line < line and self._read_line():
+            pass
 
     def next(self) -> list[float] | None:
         """The wanted cells of the next row that is not empty; None at the end. Raises SourceError for a bad one."""

@@ -51,7 +51,7 @@ class Jsonl:
         """Raises SourceError when there is no such file."""
         self.close()
         self._begin()
-        while self._line < self._bad and self._next():
+        while self._line < self._bad and self._read_line():
             pass
         self._bad = 0
         self._pace.start()
@@ -95,19 +95,26 @@ class Jsonl:
 
     def _next(self) -> bytes:
         """The next line that is not blank; empty at the end."""
+        while text := self._read_line():
+            if len(text) == _MAX_LINE:
+                self._refuse(f"less than {_MAX_LINE} bytes", "more")
+            if self._line == 1:
+                text = text.removeprefix(b"\xef\xbb\xbf")
+            if text.strip():
+                return text
+        return b""
+
+    def _read_line(self) -> bytes:
+        """The next line, or what it begins with if it is too long; empty at the end."""
         assert self._file is not None
         try:
-            while text := self._file.readline(_MAX_LINE):
-                self._line += 1
-                if len(text) == _MAX_LINE:
-                    self._refuse(f"less than {_MAX_LINE} bytes", "more")
-                if self._line == 1:
-                    text = text.removeprefix(b"\xef\xbb\xbf")
-                if text.strip():
-                    return text
+            text = rest = self._file.readline(_MAX_LINE)
+            while len(rest) == _MAX_LINE and not rest.endswith(b"\n"):
+                rest = self._file.readline(_MAX_LINE)
         except OSError as error:
             raise SourceError(self._options.path, "a file that can be read", error.strerror or str(error)) from error
-        return b""
+        self._line += bool(text)
+        return text
 
     def interrupt(self) -> None:
         self._pace.interrupt()

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from edgeinfer.sources import SampleFormat
 from edgeinfer.sources.csv import Csv, CsvOptions
 
+Fails = Callable[..., str]
+
 
 def _source(tmp_path: Path, text: str | bytes, **options: object) -> Csv:
     path = tmp_path / "samples.csv"
@@ -123,6 +125,21 @@ def test_a_loop_goes_round_and_an_empty_one_ends(tmp_path: Path) -> None:
     source.close()
     source = _source(tmp_path, "x\n", loop=True)
     source.open()
+    assert source.read_into(samples) == 0
+    source.close()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_line_that_is_too_long_is_one_bad_line(tmp_path: Path, anew: bool, fails: Fails) -> None:
+    """What is behind its first 64 KiB is no line of its own, and what is behind its end is read, by a reader that goes on too."""
+    source = _source(tmp_path, "x\n1\n" + "7" * 200_000 + "\n3\n")
+    samples = np.zeros((1, 1), np.float32)
+    source.open()
+    assert source.read_into(samples) == 1
+    fails(lambda: source.read_into(samples), "line 3", "less than 65536 characters")
+    if anew:
+        source.open()
+    assert [source.read_into(samples), samples[0, 0]] == [1, 3]
     assert source.read_into(samples) == 0
     source.close()
 

@@ -41,7 +41,21 @@ def _all(source: Jsonl) -> list[Any]:
 def test_rows_and_texts_are_read_and_bad_lines_are_named_and_skipped(tmp_path: Path) -> None:
     """Blank lines, Windows' line ends, a byte order mark, no end at the end."""
     text = b'\xef\xbb\xbf{"x": 1}\r\n\r\n"a text"\n[1]\n{"x": \n\xff\n' + b"9" * 70000 + b'\n{"x": 2}'
-    assert _all(_source(tmp_path, text)) == [{"x": 1}, "a text", "line 4", "line 5", "line 6", "line 7", "line 8", {"x": 2}]
+    assert _all(_source(tmp_path, text)) == [{"x": 1}, "a text", "line 4", "line 5", "line 6", "line 7", {"x": 2}]
+
+
+@pytest.mark.parametrize("interval_s", [0.0, 0.001])
+def test_a_line_that_is_too_long_is_one_bad_line(tmp_path: Path, interval_s: float) -> None:
+    """In a live replay, too, which is opened anew behind it and must come past."""
+    source = _source(tmp_path, b'"a"\n"' + b"9" * 200_000 + b'"\n"b"\n', interval_s=interval_s)
+    source.open()
+    assert source.read() == "a"
+    with pytest.raises(SourceError, match=r"line 2: expected less than 65536 bytes"):
+        source.read()
+    if source.live:
+        source.open()
+    assert [source.read(), source.read()] == ["b", None]
+    source.close()
 
 
 def test_a_loop_goes_round_and_one_without_rows_ends(tmp_path: Path) -> None:
