@@ -57,7 +57,7 @@ class Video:
     def __init__(self, options: VideoOptions) -> None:
         self.live = bool(options.url) or options.pace == "realtime"
         self._options = options
-        self._where = re.sub(r"//[^/@]*@", "//", options.url) or options.path  # no password in an error
+        self._where = _shown(options.url) if options.url else options.path
         self._pace = Pace()
         self._gap_s = 0.0
         self._capture: Any = None
@@ -95,9 +95,11 @@ class Video:
         timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds)
         # an absolute path: FFmpeg would take "concat:…" for a protocol
         capture = open_capture(self._options.url or str(Path(path).absolute()), cv2.CAP_FFMPEG, timeouts)
+        if capture is None and self._options.url:
+            raise SourceError(self._where, f"a stream that opens within {self._options.timeout_s:g} s", "none",
+                              "is it on, are user and password right? ffprobe -rtsp_transport tcp URL")
         if capture is None:
-            raise SourceError(self._where, "a video that FFmpeg decodes", "one that does not open",
-                              f"ffprobe '{self._where}'")
+            raise SourceError(self._where, "a video that FFmpeg decodes", "one that does not open", f"ffprobe '{self._where}'")
         if min(size_of(capture)) < 1:
             capture.release()
             raise SourceError(self._where, "a video that states its size", "none", f"ffprobe '{self._where}'")
@@ -112,7 +114,7 @@ class Video:
             return True
         if self._options.url:
             raise SourceError(self._where, "a frame", f"none within {self._options.timeout_s:g} s, or the end of the stream",
-                              f"ffprobe -rtsp_transport tcp '{self._where}'")
+                              "ffprobe -rtsp_transport tcp URL")
         if self._delivered == 0:
             self._delivered = -1  # told once: the reader of a replay goes on, and finds the end
             raise self._no_frame()
@@ -141,3 +143,10 @@ class Video:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _shown(url: str) -> str:
+    """Scheme, host and port: a password may stand before them, with any signs, and in the path or the query of some cameras."""
+    scheme, _, rest = url.partition("://")
+    host = re.split("[/?#]", rest.rpartition("@")[2], maxsplit=1)[0]
+    return f"{scheme}://{host}/…"
