@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeinfer.errors import BundleError, UnavailableError
+from edgeinfer.errors import BundleError, DataError, UnavailableError
 
 __all__ = ["Tokenizer", "WordPiece", "open_tokenizer"]
 
@@ -19,7 +19,7 @@ class Tokenizer(Protocol):
     """Belongs to one thread."""
 
     def encode(self, text: str, length: int) -> Sequence[int]:
-        """At most ``length`` tokens, with those that begin and end a text."""
+        """At most ``length`` tokens, with those that begin and end a text. Raises DataError for a text that has none."""
         ...
 
 
@@ -45,7 +45,10 @@ class _FromJson:
 
     def encode(self, text: str, length: int) -> Sequence[int]:
         self._tokenizer.enable_truncation(length)
-        ids: Sequence[int] = self._tokenizer.encode(text[:_MOST_CHARACTERS]).ids
+        try:
+            ids: Sequence[int] = self._tokenizer.encode(text[:_MOST_CHARACTERS]).ids
+        except Exception as error:  # its errors are plain Exceptions
+            raise DataError("text", "one that the bundle's tokenizer knows", " ".join(str(error).split())[:200]) from error
         return ids[:length]
 
 
@@ -58,7 +61,7 @@ class WordPiece:
     def __init__(self, path: Path, lowercase: bool) -> None:
         """``path``: a token a line. Raises BundleError."""
         try:
-            tokens = path.read_text(encoding="utf-8").splitlines()
+            tokens = [line.rstrip() for line in path.read_bytes().decode().split("\n")]  # other ends of lines are letters here
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(path.name, "a vocabulary, a token a line", str(error)) from error
         self._numbers = {token: number for number, token in enumerate(tokens)}

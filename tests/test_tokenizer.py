@@ -46,6 +46,23 @@ def test_wordpiece_is_that_of_the_package(tmp_path_factory: pytest.TempPathFacto
     assert list(WordPiece(path, lowercase).encode(text, length)) == reference.encode(text).ids, unicodedata.normalize("NFD", text)
 
 
+def test_only_a_line_feed_ends_a_token(tmp_path: Path) -> None:
+    """Vocabularies of many languages have tokens that Python takes for the ends of lines; the numbers behind them must not shift."""
+    tokenizers = pytest.importorskip("tokenizers")
+    path = tmp_path / "vocab.txt"
+    path.write_bytes("[PAD]\r\n[UNK]\n[CLS]\n[SEP]\na\x85b\n\u2028\ngood\nx\x0cy\nbad".encode())
+    assert WordPiece(path, True).encode("good bad", 8) == tokenizers.BertWordPieceTokenizer(str(path)).encode("good bad").ids == [2, 6, 8, 3]
+
+
+def test_a_text_that_the_tokenizer_does_not_take_is_refused(tmp_path: Path) -> None:
+    """A vocabulary without an entry for what is unknown: the row is at fault, not the source."""
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"good": 0}, unk_token="[UNK]"))
+    made.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(DataError, match=r"text: expected one that the bundle's tokenizer knows, got .*UNK"):
+        open_tokenizer(tmp_path / "tokenizer.json", True).encode("bad", 8)
+
+
 def test_a_tokenizer_json_is_read_with_the_package(tmp_path: Path) -> None:
     """Cut to the length; its own padding is switched off."""
     tokenizers = pytest.importorskip("tokenizers")
