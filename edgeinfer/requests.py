@@ -23,6 +23,7 @@ __all__ = ["Asker", "Desk", "RequestOptions", "Row"]
 
 Row = Mapping[str, Any] | str
 _ANSWER_S = 60.0  # an answer that comes later is of no use
+_CLOSED = "the pipeline is paused or restarts: ask again later"
 _TEXT = 200  # characters of a stranger's text that are repeated, and of an error that is told
 
 
@@ -63,8 +64,9 @@ class Asker(NamedTuple):
 class Desk:
     """One pipeline's requests: bounded in number, size and rate; every one that is taken is answered, be it with an error.
 
-    ``post`` is for the network thread and only enqueues; ``take``, ``refuse``, ``open``, ``close`` are the capture thread's;
-    ``asker``, ``answer``, ``fail`` the inference thread's; ``attach`` comes before all of them; ``counts`` is for any.
+    ``post`` is for the network thread and only enqueues, be it an answer; ``take``, ``refuse``, ``open``, ``close`` are the
+    capture thread's; ``asker``, ``answer``, ``fail`` the inference thread's; ``attach`` comes before all of them; ``counts`` is
+    for any.
     """
 
     def __init__(self, options: RequestOptions) -> None:
@@ -87,11 +89,13 @@ class Desk:
         self._askers.clear()
 
     def post(self, message: Message) -> None:
-        """Put a request into the queue, if there is room."""
+        """Put a request into the queue, if there is room; one that comes while the source is closed is told so."""
         if message.retained:  # it would be answered anew at each connection
             self._retained += 1
         elif not self._open:
             self._closed += 1
+            if self._rate.take(monotonic()):
+                self._tell(self._asker(message, None), _CLOSED)
         elif self._queue.qsize() >= self._options.waiting:
             self._overflowed += 1
         elif not self._rate.take(monotonic()):
@@ -109,7 +113,7 @@ class Desk:
         while not self._queue.empty():
             message = self._queue.get_nowait()
             if message is not None:
-                self._reply(self._asker(message, None), error="the pipeline is paused or restarts: ask again later")
+                self._reply(self._asker(message, None), _CLOSED)
 
     def interrupt(self) -> None:
         """Make ``take`` return; any thread."""
@@ -188,6 +192,9 @@ class Desk:
             self._refused += 1
         else:
             self._answered += 1
+        self._tell(asker, error, data)
+
+    def _tell(self, asker: Asker, error: str = "", data: bytes = b"{}") -> None:
         if not asker.topic or self._send is None:
             return
         payload = answered(error, msgspec.Raw(data), asker.transaction)

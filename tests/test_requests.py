@@ -115,6 +115,19 @@ def test_floods_retained_and_late_ones_are_dropped_and_counted() -> None:
     assert desk.counts() == {**waiting, "refused": len(sent.messages), "while_closed": 1, "retained": 1}
 
 
+def test_who_asks_a_paused_pipeline_is_told_so() -> None:
+    """As those are that waited when it was paused: nobody waits for an answer that never comes. Of a flood, not all."""
+    desk, sent = _desk(per_second=5.0)
+    desk.close()
+    for _ in range(20):
+        _ask(desk, correlation=b"late")
+    assert 5 <= len(sent.messages) <= 7
+    assert sent.messages[0] == ("mine", {"status": "error", "data": {}, "error": "the pipeline is paused or restarts: ask again later"}, b"late")
+    assert desk.counts()["while_closed"] == 20
+    desk.open()
+    assert desk.take(0.01) is None
+
+
 def test_a_model_without_a_table_or_of_several_rows_takes_no_requests() -> None:
     """Said when the configuration is checked."""
     for spec, words in ((WindowSpec(length=1), "named columns"), (WindowSpec(length=2, table=(Column(name="x"),)), "single rows")):

@@ -108,7 +108,7 @@ class MqttSink:
         self._outbox.put(topic, payload, pipeline)
 
     def send(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: float = 0) -> None:
-        """Any thread; at most 64 wait in memory."""
+        """Any thread; at most 1024, of 1 MiB together, wait in memory."""
         if self._transient.put(Unstored(topic, payload, correlation, monotonic() + expiry_s if expiry_s else 0.0)):
             self._wake()
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 __all__ = ["Transient", "Unstored"]
 
-_MOST = 64  # waiting or in flight
-_MAX_BYTES = 64 * 1024
+_MOST, _MOST_BYTES = 1024, 1 << 20  # of messages waiting or in flight, and of their payloads
+_MAX_BYTES = 64 * 1024  # of one
 
 
 class Unstored(NamedTuple):
@@ -26,20 +26,22 @@ class Transient:
 
     def __init__(self) -> None:
         self.dropped = 0  # pushed out, too long, refused or expired
+        self._bytes = 0
         self._lock = threading.Lock()
         self._waiting: deque[Unstored] = deque()
         self._sent: dict[int, Unstored] = {}  # by identity: two may be equal
 
     def put(self, message: Unstored) -> bool:
-        """True when nothing waited before: the network thread may sleep."""
+        """True when nothing else waits: the network thread may sleep."""
         with self._lock:
             if len(message.payload) > _MAX_BYTES:
                 self.dropped += 1
                 return False
-            if len(self._waiting) + len(self._sent) >= _MOST and self._waiting:
-                self._waiting.popleft()
-                self.dropped += 1
             self._waiting.append(message)
+            self._bytes += len(message.payload)
+            while len(self._waiting) > 1 and (len(self._waiting) + len(self._sent) > _MOST or self._bytes > _MOST_BYTES):
+                self._forget(self._waiting.popleft())
+                self.dropped += 1
             return len(self._waiting) == 1
 
     def take(self, now: float) -> Unstored | None:
@@ -50,18 +52,24 @@ class Transient:
                 if not message.expires or now < message.expires:
                     self._sent[id(message)] = message
                     return message
+                self._forget(message)
                 self.dropped += 1
         return None
+
+    def _forget(self, message: Unstored) -> None:
+        self._bytes -= len(message.payload)
 
     def acknowledge(self, message: Unstored) -> None:
         """The broker has it."""
         with self._lock:
-            self._sent.pop(id(message), None)
+            if self._sent.pop(id(message), None) is not None:
+                self._forget(message)
 
     def drop(self, message: Unstored) -> None:
         """The broker does not take it."""
         with self._lock:
             if self._sent.pop(id(message), None) is not None:
+                self._forget(message)
                 self.dropped += 1
 
     def release(self) -> None:

@@ -211,13 +211,30 @@ def test_answers_that_nobody_can_get_are_dropped_and_counted(tmp_path: Path, bro
     """Bounded in number and in size, the oldest first."""
     broker.kill()
     with Running(tmp_path, broker.port) as sink:
-        for number in range(100):
+        for number in range(1100):
             sink.send("app/answers", b"%d" % number)
         sink.send("app/answers", b"x" * 100_000)
-        assert sink.state()["unstored_dropped"] == 37
+        assert sink.state()["unstored_dropped"] == 77
         broker.start()
         connected(sink)
         assert sink.drain(5)
+
+
+def test_messages_in_memory_are_bounded_in_their_bytes() -> None:
+    """A MiB, whatever waits or is in flight; what was acknowledged makes room."""
+    transient = Transient()
+    for number in range(40):
+        transient.put(Unstored("t", b"%2d" % number * 16384, b"", 0.0))
+    assert transient.dropped == 8
+    taken = [transient.take(0.0) for _ in range(4)]
+    for message in taken:
+        assert message is not None
+        transient.acknowledge(message)
+    assert taken[0] is not None
+    assert taken[0].payload[:2] == b" 8"
+    for _ in range(4):
+        transient.put(Unstored("t", b"x" * 32768, b"", 0.0))
+    assert transient.dropped == 8
 
 
 def test_messages_from_memory_are_sent_again_over_the_next_connection() -> None:
