@@ -1,6 +1,7 @@
 """RIFF WAVE files: integers and floats, any number of channels, read where they lie.
 
-Format: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0", and WAVEFORMATEXTENSIBLE.
+Format: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0", and WAVEFORMATEXTENSIBLE; RF64 and BW64, for more
+than 4 GiB: ITU-R BS.2088.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["Wav"]
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _KINDS = {(_PCM, 8), (_PCM, 16), (_PCM, 24), (_PCM, 32), (_FLOAT, 32), (_FLOAT, 64)}
 _MOST_CHUNKS = 1000
+_MOST_FACTS = 64  # bytes of a chunk that are looked at
 _UNKNOWN = 0xFFFFFFFF  # what programs write that stream: the data goes on to the end of the file
 
 
@@ -73,33 +75,41 @@ def _reals(raw: bytes, coding: int, bits: int) -> Array:
 def _parse(file: BinaryIO, path: Path) -> tuple[int, int, int, int, int, int]:
     """Coding, bits, channels, rate, and where the data starts and how many bytes it has."""
     head = file.read(12)
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         raise DataError(str(path), "a WAVE file (RIFF)", repr(head[:12]), f"ffmpeg -i '{path}' '{path.stem}-new.wav'")
     stated: tuple[int, int, int, int] | None = None
+    long = 0  # bytes of data, where 32 bits do not hold them
     for _ in range(_MOST_CHUNKS):
         name, size = struct.unpack("<4sI", file.read(8))
-        if name == b"fmt ":
-            stated = _format(file.read(size), path)
-        elif name == b"data":
+        if name == b"data":
             break
-        else:
-            file.seek(size, 1)
-        file.seek(size & 1, 1)  # chunks start at even bytes
+        body = file.read(min(size, _MOST_FACTS))
+        if name == b"fmt ":
+            stated = _format(body, path)
+        elif name == b"ds64":
+            (long,) = struct.unpack_from("<Q", body, 8)
+        file.seek(size - len(body) + (size & 1), 1)  # chunks start at even bytes
     else:
         raise DataError(str(path), "a data chunk", f"none among {_MOST_CHUNKS}", f"file '{path}'")
     if stated is None:
         raise DataError(str(path), "a format chunk before the data", "none", f"file '{path}'")
     start = file.tell()
-    there = file.seek(0, 2) - start
-    return *stated, start, there if size in (0, _UNKNOWN) else min(size, there)
+    end = file.seek(0, 2)
+    whole = struct.unpack_from("<I", head, 4)[0] + 8 == end
+    if size == _UNKNOWN or (size == 0 and not whole):  # a program that streamed, or that was killed
+        size = long or end - start
+    return *stated, start, min(size, end - start)
 
 
 def _format(chunk: bytes, path: Path) -> tuple[int, int, int, int]:
-    coding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+    coding, channels, rate, _, row_bytes, bits = struct.unpack_from("<HHIIHH", chunk)
     if coding == _EXTENSIBLE:
         (coding,) = struct.unpack_from("<H", chunk, 24)  # the first field of the sub-format's GUID
     if (coding, bits) not in _KINDS or not channels or not rate:
         raise DataError(str(path), "PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64",
                         f"coding {coding} of {bits} bits, {channels} channels, {rate} samples a second",
                         f"ffmpeg -i '{path}' -c:a pcm_s16le '{path.stem}-16bit.wav'")
+    if row_bytes not in (0, channels * bits // 8):
+        raise DataError(str(path), f"samples of {bits} bits side by side, {channels * bits // 8} bytes for all channels",
+                        f"{row_bytes}", f"ffmpeg -i '{path}' -c:a pcm_s16le '{path.stem}-16bit.wav'")
     return coding, bits, channels, rate

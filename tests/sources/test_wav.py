@@ -11,6 +11,7 @@ import pytest
 
 from edgeinfer.errors import SourceError
 from edgeinfer.model.tensor import Array
+from edgeinfer.model.wavefile import Wav
 from edgeinfer.sources.wav import WavOptions, WavSource
 
 STEPS = np.array([[-128, 127], [0, 1], [64, -64], [-1, 2]])  # 128ths of full scale, two channels
@@ -62,6 +63,38 @@ def test_integers_become_shares_of_full_scale(tmp_path: Path, coding: str) -> No
     assert np.array_equal(read(source, 3), (STEPS / 128)[3:].astype(np.float32))  # fewer: the end
     assert len(read(source, 3)) == 0
     source.close()
+
+
+@pytest.mark.parametrize(("change", "rows"), [
+    ((b"data" + struct.pack("<I", 16), b"data" + bytes(4)), 0), ((b"data" + struct.pack("<I", 16), b"data\xff\xff\xff\xff"), 8),
+    ((b"RIFF", b"RF64"), 4), ((b"RIFF", b"BW64"), 4)])
+def test_what_is_behind_the_sound_is_none(tmp_path: Path, change: tuple[bytes, bytes], rows: int) -> None:
+    """A chunk of text behind the data: of an empty recording, and of one whose size is told elsewhere. Without any size, as programs
+    write that stream, all is sound."""
+    content = written(tmp_path / "sound.wav", *CODINGS["16 bits"]).read_bytes() + b"LIST" + struct.pack("<I", 8) + b"a note.."
+    content = content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+    content = content.replace(*change)
+    if content[:4] != b"RIFF":
+        content = content[:4] + b"\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 0, 16, 4, 0) + content[12:]
+        content = content.replace(b"data" + struct.pack("<I", 16), b"data\xff\xff\xff\xff")
+    (tmp_path / "sound.wav").write_bytes(content)
+    assert Wav(tmp_path / "sound.wav").rows == rows
+
+
+def test_a_recording_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Its sizes are those of its start."""
+    content = written(tmp_path / "sound.wav", *CODINGS["16 bits"]).read_bytes()
+    content = content[:4] + struct.pack("<I", 36) + content[8:].replace(b"data" + struct.pack("<I", 16), b"data" + bytes(4))
+    (tmp_path / "sound.wav").write_bytes(content)
+    assert Wav(tmp_path / "sound.wav").rows == 4
+
+
+def test_samples_in_wider_containers_are_refused(tmp_path: Path) -> None:
+    """24 bits in 4 bytes each, without the format that says so, would be noise."""
+    content = written(tmp_path / "sound.wav", *CODINGS["24 bits"]).read_bytes().replace(struct.pack("<HH", 6, 24), struct.pack("<HH", 8, 24))
+    (tmp_path / "sound.wav").write_bytes(content)
+    with pytest.raises(SourceError, match="6 bytes for all channels, got 8"):
+        made(tmp_path / "sound.wav")
 
 
 def test_channels_are_chosen_and_the_end_is_the_beginning(tmp_path: Path) -> None:
