@@ -135,8 +135,11 @@ def _decode(file: Path) -> Array:
     """The picture as uint8 (height, width, 3) in BGR."""
     import cv2
 
-    try:
-        picture: Any = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    try:  # from bytes: OpenCV ends the process on a name that is no UTF-8
+        content = np.fromfile(file, np.uint8)
+        picture: Any = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except OSError as error:
+        raise SourceError(str(file), "a picture that can be read", error.strerror or str(error), f"ls -l '{file}'") from error
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise SourceError(str(file), "a picture that OpenCV can decode", " ".join(str(error).split())[:120]) from error
     if picture is None:

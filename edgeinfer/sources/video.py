@@ -92,6 +92,8 @@ class Video:
         path, milliseconds = self._options.path, math.ceil(1000 * self._options.timeout_s)
         if path and not Path(path).is_file():
             raise SourceError(path, "a video file", "a folder" if Path(path).is_dir() else "no such file", f"ls -l {path}")
+        if not _is_utf8(path):  # OpenCV ends the process on it
+            raise SourceError(repr(path), "a file whose name is UTF-8", "another one", "mv gives it a new name")
         timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds)
         # an absolute path: FFmpeg would take "concat:…" for a protocol
         capture = open_capture(self._options.url or str(Path(path).absolute()), cv2.CAP_FFMPEG, timeouts)
@@ -143,6 +145,10 @@ class Video:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def _is_utf8(path: str) -> bool:
+    return not any("\udc80" <= sign <= "\udcff" for sign in str(Path(path).absolute()))
 
 
 def _shown(url: str) -> str:

@@ -102,6 +102,28 @@ def test_a_folder_of_broken_pictures_ends_though_it_loops(tmp_path: Path, fails:
     assert not source.read_into(frame)
 
 
+def test_a_name_in_another_encoding_is_a_name(folder: Path) -> None:
+    """As sticks and cards of cameras have them; OpenCV itself ends the process on one."""
+    (folder / "caf\udce9.png").write_bytes(next(folder.glob("*.png")).read_bytes())
+    source = Images(ImagesOptions(path=str(folder / "caf*")))
+    frame = Frame(source.format())
+    source.open()
+    assert source.read_into(frame)
+    assert not source.read_into(frame)
+    source.close()
+
+
+def test_half_a_picture_is_none(folder: Path, fails: Callable[..., str]) -> None:
+    """OpenCV makes the rest of a cut JPEG grey, and says that it is well, when it reads the file itself."""
+    whole = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    content = cv2.imencode(".jpg", whole)[1].tobytes()
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
+    source = Images(ImagesOptions(path=str(folder / "cut.jpg")))
+    source.open()
+    fails(lambda: source.read_into(Frame(FrameFormat("BGR", 64, 64))), "cut.jpg", "that OpenCV can decode")
+    source.close()
+
+
 def test_a_loop_goes_round(folder: Path) -> None:
     """The sixth of five pictures is the first."""
     source = Images(ImagesOptions(path=str(folder), loop=True))

@@ -109,6 +109,12 @@ def test_a_video_of_which_nothing_can_be_decoded_is_an_error_not_an_endless_loop
     source.close()
 
 
+def test_a_name_in_another_encoding_is_an_error(tmp_path: Path, fails: Callable[..., str]) -> None:
+    """OpenCV would end the process on it."""
+    (tmp_path / "caf\udce9.avi").write_bytes(b"RIFF")
+    fails(Video(VideoOptions(path=str(tmp_path / "caf\udce9.avi"))).format, "caf", "a file whose name is UTF-8")
+
+
 @pytest.mark.parametrize("hidden", ["user:secret@{}/live", "user:p@secret@{}", "user:p/secret@{}/live", "{}/live?user=a&password=secret",
                                     "{}/user=admin_password=secret_channel=1.sdp"])
 def test_a_stream_that_is_not_there_is_an_error_without_its_password(fails: Callable[..., str], hidden: str) -> None:
