@@ -145,7 +145,7 @@ class Capture:
         if self._halt.is_set():
             return  # it was interrupted
         self.failures += 1
-        self.last_error = str(error)
+        self.last_error = str(error).encode("utf-8", "backslashreplace").decode()  # for health: a file's name may be no UTF-8
         if self.working or self.failures == 1:
             log.warning("pipeline %s: %s", self.name, error)
         self.working = False

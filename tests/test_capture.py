@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgeinfer.capture import Backoff, Capture
@@ -14,6 +17,7 @@ from edgeinfer.model.frame import FrameFormat
 from edgeinfer.ring import Bell, FrameRing
 from edgeinfer.sources import FrameSource
 from edgeinfer.sources.command import Command, CommandOptions
+from edgeinfer.sources.images import Images, ImagesOptions
 from edgeinfer.sources.synthetic import Synthetic, SyntheticOptions
 from tests.broker import until
 
@@ -60,6 +64,16 @@ def test_a_source_that_never_comes_is_told_once(told: pytest.LogCaptureFixture) 
     assert capture.join(10)
     assert len([record for record in told.records if record.levelno == logging.WARNING]) == 1
     assert "no-such-program" in capture.last_error
+
+
+def test_a_fault_of_a_file_with_any_name_can_be_told(tmp_path: Path) -> None:
+    """Health is JSON, and a name in another encoding is no text of it."""
+    (tmp_path / "caf\udce9.png").write_bytes(b"no picture")
+    capture = _capture(Images(ImagesOptions(path=str(tmp_path))))
+    capture.start()
+    assert capture.join(10)
+    assert "caf" in capture.last_error
+    assert json.loads(msgspec.json.encode(capture.last_error)) == capture.last_error
 
 
 def test_the_end_of_a_stream_ends_the_thread() -> None:
