@@ -39,6 +39,8 @@ def _record(source: FrameSource | SampleSource, output: Path, count: int, every:
     """How many records were written: frames, or chunks of samples."""
     rate = 0.0
     if source.yields == "samples":
+        if every > 1:
+            raise UsageError("--every", "1 for a source of samples, which belong together", str(every))
         sensor = cast(SampleSource, source).format()
         rate = sensor.rate
         spec = WindowSpec(length=max(round(rate / 10), 1), channels=sensor.channels, hop=max(round(rate / 10), 1))
@@ -47,11 +49,12 @@ def _record(source: FrameSource | SampleSource, output: Path, count: int, every:
     format = frames.format()
     check_room(name, "frames", format.nbytes)
     frame = Frame(format)
-    kept = captured = 0
+    kept = captured = breaks = 0
     with FrameLogWriter(output, frame.format, max_bytes, source=name, rate=rate) as log:
         frames.open()
         try:
             while kept < count and frames.read_into(frame):
+                captured, breaks = captured + frame.breaks - breaks, frame.breaks  # a replay sees a gap where numbers are missing
                 frame.sequence = captured
                 if captured % every == 0:
                     if not log.append(frame):

@@ -37,13 +37,15 @@ class FrameLogReplay:
     """Frames, or samples, as the file says. ``monotonic_ns`` of a frame is the present, so that latency can be measured;
     ``wall_ns`` is the recorded one: when the picture was taken.
 
-    A damaged record is a SourceError that names it; the next read, or the next ``open``, goes on behind it.
+    A damaged record is a SourceError that names it; the next read, or the next ``open``, goes on behind it. Records of samples
+    whose numbers do not follow each other have a gap between them.
     """
 
     Options = FrameLogOptions
 
     def __init__(self, options: FrameLogOptions) -> None:
         self.live = options.pace == "realtime"
+        self.gaps = 0
         self._options = options
         self._pace = Pace()
         self._reader: FrameLogReader | None = None
@@ -92,6 +94,7 @@ class FrameLogReplay:
 
     def _samples(self, samples: Array) -> int:
         assert self._chunk is not None
+        assert self._reader is not None
         done = 0
         while done < len(samples):
             rows = self._chunk.view[self._taken : self._taken + len(samples) - done]
@@ -99,9 +102,14 @@ class FrameLogReplay:
             done += len(rows)
             self._taken += len(rows)
             if done < len(samples):
+                before = self._chunk.sequence
+                first = self._next in (0, len(self._reader))  # also of another round
                 if not self._record(self._chunk):
                     break
                 self._taken = 0
+                if not first and self._chunk.sequence > before + 1:
+                    self.gaps += 1
+                    break
         return done
 
     def _record(self, frame: Frame) -> bool:

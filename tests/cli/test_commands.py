@@ -180,6 +180,18 @@ def test_inspect_says_why_it_proposes_no_decoder(tmp_path: Path) -> None:
         assert f"decoder?      {line}" in _run("inspect", str(model))
 
 
+def test_a_recording_of_samples_knows_of_its_gaps(folder: Path, tmp_path: Path) -> None:
+    """A number is left out where samples were lost; and every chunk is kept, since they belong together."""
+    times = [*range(0, 120), *range(200, 320)]
+    (tmp_path / "gap.csv").write_text("t,x\n" + "".join(f"{time / 400},{time}\n" for time in times))
+    source = {"kind": "csv", "path": str(tmp_path / "gap.csv"), "rate": 400, "pace": "fast", "time": "t"}
+    config = _config(folder, source, "vibration")
+    _run("record", config, "-o", str(tmp_path / "log.framelog"))
+    with FrameLogReader(tmp_path / "log.framelog") as log:
+        assert [(frame.sequence, frame.view[0, 0]) for frame in log] == [(0, 0), (1, 40), (2, 80), (4, 200), (5, 240), (6, 280)]
+    assert "expected 1 for a source of samples" in _run("record", config, "-o", str(tmp_path / "x"), "--every", "2", code=64)
+
+
 def test_inspect_and_devices_say_what_there_is(folder: Path) -> None:
     """Both print for people and for programs."""
     assert "AVERAGE_POOL_2D x 1" in _run("inspect", str(folder / "colours"))

@@ -94,6 +94,25 @@ def test_samples_flow_over_the_borders_of_records(samples: Path, piece: int) -> 
     assert np.array_equal(np.concatenate(parts), np.arange(24).reshape(12, 2))
 
 
+def test_records_that_do_not_follow_each_other_have_a_gap_between(tmp_path: Path) -> None:
+    """The source lost samples while it was recorded: the read ends before the gap, the next begins behind it. A new round is none."""
+    path, chunk = tmp_path / "samples.framelog", WindowFormat(4, 1)
+    with FrameLogWriter(path, chunk, 10**6) as writer:
+        frame = Frame(chunk)
+        for sequence in (0, 1, 3, 4):
+            frame.view[:, 0] = np.arange(4) + 4 * sequence
+            frame.sequence = sequence
+            writer.append(frame)
+    source = FrameLogReplay(FrameLogOptions(path=str(path), pace="fast", loop=True))
+    source.open()
+    out, found = np.zeros((10, 1), np.float32), []
+    for _ in range(3):
+        count = source.read_into(out)
+        found.append((out[:count, 0].tolist(), source.gaps))
+    assert found == [([0, 1, 2, 3, 4, 5, 6, 7], 1), ([*range(12, 20), 0, 1], 1), ([2, 3, 4, 5, 6, 7], 2)]
+    source.close()
+
+
 @pytest.mark.parametrize("pace", ["fast", "realtime"])
 def test_a_damaged_record_is_named_and_the_next_one_follows(frames: Path, fails: Callable[..., str], pace: str) -> None:
     """On reading on, and on opening anew, as a live replay is."""
