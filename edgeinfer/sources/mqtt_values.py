@@ -63,12 +63,13 @@ class Values:
     def __init__(self, options: MqttValuesOptions) -> None:
         self.bad = 0
         self.overflowed = 0
+        self.gaps = 0  # that ``next`` has met
         self._options = options
         self._channels = [(channel.topic, steps(channel.path), {**_WORDS, **channel.values}) for channel in options.channels]
         self._values = [0.0] * len(self._channels)
         self._came = [0.0] * len(self._channels)  # CLOCK_MONOTONIC in s; 0: never
         self._begun = time.monotonic()
-        self._samples: deque[tuple[float, ...]] = deque()
+        self._samples: deque[tuple[float, ...] | None] = deque()  # None: here some found no room
         self._changed = threading.Condition()
 
     def hear(self, message: Message) -> None:
@@ -94,8 +95,10 @@ class Values:
     def _keep(self, sample: tuple[float, ...]) -> None:
         if len(self._samples) < _WAITING:
             self._samples.append(sample)
-        else:
-            self.overflowed += 1
+            return
+        self.overflowed += 1
+        if self._samples[-1] is not None:
+            self._samples.append(None)
 
     def stale(self) -> str | None:
         """The topic and path of a channel that has no value, or an old one; None where all are good."""
@@ -115,11 +118,15 @@ class Values:
             return None if self.stale() is not None else tuple(self._values)
 
     def next(self, timeout_s: float) -> Sequence[float] | None:
-        """The next message's sample; None after the time, or when woken."""
+        """The next message's sample; None after the time, when woken, or at a gap, which is counted."""
         with self._changed:
             if not self._samples:
                 self._changed.wait(timeout_s)
-            return self._samples.popleft() if self._samples else None
+            if not self._samples:
+                return None
+            sample = self._samples.popleft()
+            self.gaps += sample is None
+            return sample
 
     def wake(self) -> None:
         """Any thread."""
@@ -142,12 +149,12 @@ class MqttValues:
         self._pace = Pace()
         self._interrupted = False
         self._subscription: Subscription | None = None
-        self._bad = self._overflowed = 0  # of subscriptions that are over
+        self._bad = self._overflowed = self._gaps = 0  # of subscriptions that are over
 
     @property
     def gaps(self) -> int:
-        """Messages that found no room, each a gap."""
-        return self._overflowed + self._values.overflowed
+        """Where messages found no room."""
+        return self._gaps + self._values.gaps
 
     def format(self) -> SampleFormat:
         """As the options state it."""
@@ -161,6 +168,7 @@ class MqttValues:
         """Begin to hear; a broker that is not there is told by ``read_into``."""
         self.close()
         self._bad, self._overflowed = self._bad + self._values.bad, self._overflowed + self._values.overflowed
+        self._gaps = self.gaps
         self._values = Values(self._options)
         self._interrupted = False
         self._pace.start()
@@ -169,12 +177,14 @@ class MqttValues:
         self._subscription.start()
 
     def read_into(self, samples: Array) -> int:
-        """Fill float32 (n, channels) from the front; 0 when interrupted. Raises SourceError."""
-        done = 0
+        """Fill float32 (n, channels) from the front; fewer before a gap, 0 when interrupted. Raises SourceError."""
+        done, gaps = 0, self.gaps
         while done < len(samples):
             sample = self._sample()
             if self._interrupted:
                 return 0
+            if self.gaps != gaps:
+                return done
             if sample is None:
                 self._check()
                 continue

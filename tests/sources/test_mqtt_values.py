@@ -14,6 +14,7 @@ from edgeinfer import config
 from edgeinfer.errors import ConfigError
 from edgeinfer.jsonpath import number_at, steps
 from edgeinfer.mqtt.broker import MqttOptions
+from edgeinfer.mqtt.message import Message
 from edgeinfer.sources.mqtt_values import ChannelOptions, MqttValues, MqttValuesOptions
 from tests.broker import Broker, free_port, until
 
@@ -65,6 +66,18 @@ def test_each_message_is_a_sample_once_all_channels_are_known(broker: Broker) ->
     assert samples.tolist() == [[21.5, 12.25, 1], [21.5, 12.25, 0.5], [21.5, 12.25, 0]]
     assert source.counts() == {"bad": 3, "overflowed": 0}
     source.close()
+
+
+def test_messages_that_found_no_room_are_a_gap_where_they_are_missing() -> None:
+    """Not where the reader is when they are lost, a thousand samples before."""
+    source = MqttValues(MqttValuesOptions(broker=MqttOptions(host="h", plain_text=True), channels=(ChannelOptions(topic="t"),)))
+    for number in range(1030):
+        source._values.hear(Message("t", b"%d" % number))
+    samples = np.zeros((2000, 1), np.float32)
+    assert [source.read_into(samples), source.gaps, source.counts()] == [1024, 1, {"bad": 0, "overflowed": 6}]
+    assert samples[1023, 0] == 1023
+    source._values.hear(Message("t", b"7"))
+    assert [source.read_into(samples[:1]), source.gaps, samples[0, 0]] == [1, 1, 7]
 
 
 def test_a_rate_holds_the_last_value(broker: Broker) -> None:
