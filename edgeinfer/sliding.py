@@ -78,7 +78,8 @@ class SlidingWindow:
         """Raises SourceError when the sensor's channels or rate are not the model's."""
         sensor, spec = self._source.format(), self._spec
         if sensor.channels != spec.channels:
-            raise SourceError(self._where, f"{spec.channels} channels, as the model wants", f"{sensor.channels}")
+            raise SourceError(self._where, f"{spec.channels} channels, as the model wants", f"{sensor.channels}",
+                              "the source's columns, or channels, say which")
         self._resampler = None
         if spec.rate and sensor.rate and abs(sensor.rate - spec.rate) > 1e-3 * spec.rate:
             self._resampler = self._made_resampler(sensor.rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edgeinfer.errors import Fault
 from edgeinfer.model.preprocess.featurespec import (
@@ -46,8 +46,10 @@ def feature_faults(spec: FeatureSpec, length: int, rate: float) -> Iterator[Faul
     elif isinstance(spec, BandsSpec):
         if not all(0 <= lower < upper for lower, upper in zip(spec.edges, spec.edges[1:], strict=False)):
             yield Fault("preprocess.features.edges", "rising frequencies, 0 or more", str(list(spec.edges))[:80])
+        else:
+            yield from _empty("edges", zip(spec.edges, spec.edges[1:], strict=False), rate, spec.points)
     elif isinstance(spec, StatisticsSpec):
-        yield from _statistics_faults(spec)
+        yield from _statistics_faults(spec, rate)
     elif isinstance(spec, MicroFrontendSpec):
         yield from _micro_faults(spec, rate)
 
@@ -91,10 +93,25 @@ def _mel_faults(spec: MelSpec, rate: float) -> Iterator[Fault]:
             yield Fault("preprocess.features.lifter", "0 or more", str(spec.lifter))
 
 
-def _statistics_faults(spec: StatisticsSpec) -> Iterator[Fault]:
+def _empty(field: str, bands: Iterable[tuple[float, float]], rate: float, points: int) -> Iterator[Fault]:
+    """Bands that no frequency of the spectrum lies in are 0 for ever."""
+    apart = rate / points
+    for lower, upper in bands:
+        near = min(round(lower / apart), points // 2)
+        if not any(lower <= n * apart < upper for n in range(max(near - 1, 0), min(near + 1, points // 2) + 1)):
+            yield Fault(f"preprocess.features.{field}",
+                        f"a frequency of the spectrum in each: a multiple of {apart:g} Hz, up to {rate / 2:g}",
+                        f"none from {lower:g} to {upper:g}", "a wider band, a longer frame or a higher rate")
+
+
+def _statistics_faults(spec: StatisticsSpec, rate: float) -> Iterator[Fault]:
     for field in ("bands", "envelope_bands"):
         if not all(0 <= lower < upper < math.inf for lower, upper in getattr(spec, field)):
             yield Fault(f"preprocess.features.{field}", "pairs of rising frequencies, 0 or more", str(getattr(spec, field))[:80])
+        elif spec.frame >= 2:
+            yield from _empty(field, getattr(spec, field), rate, spec.frame)
+    if spec.frame >= 2 and 0 <= spec.envelope_low < math.inf and 0 <= spec.envelope_high < math.inf:
+        yield from _empty("envelope_low", [(spec.envelope_low, spec.envelope_high or math.inf)], rate, spec.frame)
     for field in ("envelope_low", "envelope_high", "envelope_smooth"):
         if not 0 <= getattr(spec, field) < math.inf:
             yield Fault(f"preprocess.features.{field}", "a frequency, 0 or more", str(getattr(spec, field)))
