@@ -111,7 +111,7 @@ class Buffer:
     def _set_pace(self, pace: Path) -> None:
         """Raises SourceError where the sensor has no such rate."""
         with suppress(OSError):  # EINVAL: not one of those it has
-            pace.write_text(f"{self._rate:g}")
+            pace.write_text(f"{self._rate:.9g}")
         if not _near(_float(pace), self._rate):
             has = pace.with_name(f"{pace.name}_available")
             hint = f"it has {' '.join(has.read_text().split())}" if has.is_file() else f"cat {pace}"
