@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 from edgeinfer.errors import SourceError
 
-__all__ = ["Child"]
+__all__ = ["Child", "masked"]
 
 _PIPE_BYTES = (64 * 1024, 1024 * 1024)  # Linux's default, and what an unprivileged process may ask for (pipe(7))
 _SLICE_MS = 100  # how soon an interruption is noticed
@@ -22,6 +23,11 @@ _KEPT_STDERR_BYTES = 2048
 _GRACE_S = 1.0  # from SIGTERM to SIGKILL: rpicam-vid lets go of the camera
 _PACKAGES = {"rpicam-vid": "rpicam-apps", "libcamera-vid": "libcamera-apps", "gst-launch-1.0": "gstreamer1.0-tools",
              "arecord": "alsa-utils", "v4l2-ctl": "v4l-utils"}
+
+
+def masked(text: str) -> str:
+    """Without the user and the password that a URL in it has: a program's arguments and last words go to the log and to health."""
+    return re.sub(r"://[^\s'\"]*@", "://", text)
 
 
 class Child:
@@ -94,7 +100,7 @@ class Child:
 
     def _last_words(self) -> str:
         self._take_stderr()
-        lines = [line.strip() for line in self._said.decode(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in masked(self._said.decode(errors="replace")).splitlines() if line.strip()]
         return f"; it said: {' | '.join(lines[-3:])[-400:]}" if lines else ""
 
     def death(self) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from edgeinfer.errors import SourceError
 from edgeinfer.model.frame import Frame, FrameFormat, PixelFormat
 from edgeinfer.model.tensor import Array
 from edgeinfer.sources import SampleFormat
-from edgeinfer.sources.child import Child
+from edgeinfer.sources.child import Child, masked
 
 __all__ = ["Command"]
 
@@ -164,7 +164,7 @@ class Command:
         if code != 0:
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
             raise SourceError(self._name, "a command that goes on", f"its end with {how}{words}",
-                              shlex.join(self._options.argv))
+                              masked(shlex.join(self._options.argv)))
         if self._options.live:
             raise SourceError(self._name, "a command that goes on", f"its end with exit code 0{words}",
                               "live: false is for a command that ends by itself")

@@ -135,8 +135,9 @@ class Values:
 
 
 class MqttValues:
-    """float32 samples. No broker for its connect_timeout_s, and a channel without a value for ``stale_s``, are SourceErrors: the
-    subscription is made anew, and windows begin anew with it."""
+    """float32 samples. No broker for its connect_timeout_s while a message or a value is waited for, and a channel without a value
+    for ``stale_s``, are SourceErrors: the subscription is made anew, and windows begin anew with it. Values that are held outlive
+    an absence of the broker."""
 
     Options = MqttValuesOptions
     yields: ClassVar[Literal["frames", "samples"]] = "samples"

@@ -155,6 +155,17 @@ def test_a_death_is_told_with_its_exit_code_and_last_words(fails: Callable[..., 
     source.close()
 
 
+def test_a_password_in_a_commands_url_is_not_told(fails: Callable[..., str]) -> None:
+    """ffmpeg says which address does not answer, as it was given; and so would the hint."""
+    url = "rtsp://user:p@ss/secret@camera/live"
+    source = _frames(("sh", "-c", f"echo 'Error opening {url}: refused' >&2; exit 3"))
+    source.open()
+    message = fails(lambda: source.read_into(Frame(source.format())), "rtsp://camera/live: refused", "exit code 3")
+    assert "user" not in message
+    assert "secret" not in message
+    source.close()
+
+
 def test_a_child_that_is_killed_is_told_by_its_signal(fails: Callable[..., str]) -> None:
     """As the kernel does it when memory is short."""
     source = _frames(_python("import os; os.kill(os.getpid(), 9)"))
