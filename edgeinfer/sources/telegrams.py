@@ -177,11 +177,18 @@ def _xor(body: bytes) -> int:
     return result
 
 
+def _crc16_of_byte(crc: int) -> int:
+    for _ in range(8):
+        crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+_CRC16 = tuple(map(_crc16_of_byte, range(256)))
+
+
 def _crc16(body: bytes) -> int:
     """Of Modbus over Serial Line 1.02, 6.2.2: polynomial 0xA001 (reflected 0x8005), from 0xFFFF."""
     crc = 0xFFFF
     for byte in body:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+        crc = crc >> 8 ^ _CRC16[(crc ^ byte) & 0xFF]
     return crc
