@@ -98,7 +98,7 @@ def _empty(field: str, bands: Iterable[tuple[float, float]], rate: float, points
     apart = rate / points
     for lower, upper in bands:
         near = min(round(lower / apart), points // 2)
-        if not any(lower <= n * apart < upper for n in range(max(near - 1, 0), min(near + 1, points // 2) + 1)):
+        if not any(lower <= n * rate / points < upper for n in range(max(near - 1, 0), min(near + 1, points // 2) + 1)):
             yield Fault(f"preprocess.features.{field}",
                         f"a frequency of the spectrum in each: a multiple of {apart:g} Hz, up to {rate / 2:g}",
                         f"none from {lower:g} to {upper:g}", "a wider band, a longer frame or a higher rate")

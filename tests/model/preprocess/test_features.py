@@ -45,6 +45,18 @@ def test_emphasis_is_as_exact_as_what_follows(of: str) -> None:
     np.testing.assert_allclose(computed(spec, samples)[1], np.log(np.maximum(wanted, 1e-10)), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["bands", "statistics"])
+@pytest.mark.parametrize(("rate", "frame", "edge"), [(50, 385, 10), (50, 390, 15), (50, 610, 15), (16000, 512, 4000)])
+def test_a_tone_at_the_edge_of_two_bands_is_in_the_upper_one(kind: str, rate: int, frame: int, edge: int) -> None:
+    """lower <= f < upper, of frequencies that are those numbers exactly, not nearly."""
+    features = {"bands": {"edges": [0, edge, rate]}, "statistics": {"bands": [[0, edge], [edge, rate]]}}[kind]
+    shape = {"window": "rectangular", "log": "none", "fft": frame} if kind == "bands" else {}
+    spec = msgspec.convert({"length": frame, "rate": rate, "features": {"kind": kind, "frame": frame, "step": 1, **shape, **features}}, WindowSpec)
+    tone = np.sin(2 * np.pi * edge / rate * np.arange(frame) + 0.3).astype(np.float32)
+    below, above = computed(spec, tone[:, None])[0]
+    assert below < 1e-5 * above
+
+
 def test_the_answers_are_small() -> None:
     """They are data in the repository."""
     assert ANSWERS.stat().st_size < 50_000

@@ -49,7 +49,7 @@ def triangles(spec: MelSpec, rate: float) -> Array:
 
 def bands(spec: BandsSpec, rate: float) -> Array:
     """float64 (fft // 2 + 1, bands), C order: ones between a band's edges, or 1 / their number."""
-    bins = np.arange(spec.points // 2 + 1) * (rate / spec.points)
+    bins = np.arange(spec.points // 2 + 1) * rate / spec.points  # in this order: 50 Hz is 50, and on the right side of an edge
     edges = np.array(spec.edges)
     weights = ((bins[:, None] >= edges[:-1]) & (bins[:, None] < edges[1:])).astype(np.float64)
     if spec.average:

@@ -27,7 +27,7 @@ class StatisticsRow:
         size = spec.frame
         self.width = spec.width
         self._spec, self._size = spec, size
-        hertz = np.arange(size // 2 + 1) * (rate / size)
+        hertz = np.arange(size // 2 + 1) * rate / size  # in this order: 50 Hz is 50, and on the right side of an edge
         twice = np.full(len(hertz), 2.0)
         twice[0] = 1.0
         if size % 2 == 0:
