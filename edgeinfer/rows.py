@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from edgeinfer.errors import ConfigError, DataError
+from edgeinfer.errors import ConfigError, DataError, Fault
 from edgeinfer.model.preprocess.columns import Columns
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.preprocess.textspec import TextSpec
@@ -76,6 +76,9 @@ class RowSamples:
                 write(row, target)
             except DataError as error:
                 self._source.refuse(error.faults[0])
+            except Exception as error:  # a fault of ours: it becomes no frame either, or every later answer went to the one before
+                self._source.refuse(Fault("row", "one that can be used", f"{type(error).__name__}: {error}"[:200]))
+                raise
             else:
                 return True
         return False

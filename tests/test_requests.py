@@ -151,6 +151,29 @@ def test_a_row_that_does_not_fit_is_answered_and_the_next_one_is_read() -> None:
     rows.close()
 
 
+def test_a_fault_of_ours_never_gives_an_answer_to_the_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row becomes no frame: the next frame is the next one's who asked, after the source was opened anew."""
+    source, sent = Requests(RequestOptions()), Sent()
+    rows = RowSamples(source, WindowSpec(length=1, table=(Column(name="x"),)), "source")
+    source.desk.attach("edgeinfer/n", "fraud", sent)
+    rows.open()
+    samples = np.zeros((1, 1), np.float32)
+    _ask(source.desk, b'{"x": 1}', "mine/0")
+    with monkeypatch.context() as patch:
+        patch.setattr(rows._columns, "write", lambda row, out: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            rows.read_into(samples)
+    rows.close()
+    rows.open()
+    _ask(source.desk, b'{"x": 2}', "mine/1")
+    assert rows.read_into(samples) == 1
+    asker = source.desk.asker(0)
+    assert asker is not None
+    assert asker.topic == "mine/1"
+    assert [(topic, answer["status"]) for topic, answer, _ in sent.messages] == [("mine/0", "error")]
+    rows.close()
+
+
 @pytest.mark.parametrize(("change", "stays"), [({}, True), ({"unknown": 1.0}, False), ({"categories": {"DE": 1.0, "FR": 0.0}}, False)])
 def test_a_model_with_another_table_gets_a_source_that_has_it(tmp_path: Path, change: dict[str, Any], stays: bool) -> None:
     """When an installed model is exchanged: rows that were read by the old table are not what the new one takes."""
