@@ -12,6 +12,7 @@ can claim any number, so it never bars the way of a signed one. An unsigned one 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,11 +66,9 @@ def trusted_keys(folder: Path) -> tuple[PublicKey, ...]:
     """The keys of the ``*.pub`` files in a folder; none where there is no such folder. Raises DataError for a file that holds
     no key, StorageError for a folder that cannot be read."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".pub")
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".pub") if os.path.lexists(folder) else []
         strange = [path for path in paths if not stat.S_ISREG(path.stat().st_mode)]
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
+    except OSError as error:  # also a link to a key that is gone: one key less must never be none at all
         raise StorageError(str(folder), "a folder of public keys", str(error), f"ls -l '{folder}'") from error
     if strange or len(paths) > _MOST_KEYS:
         raise DataError(str(folder), f"at most {_MOST_KEYS} files of minisign public keys",

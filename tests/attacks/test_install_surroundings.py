@@ -41,7 +41,7 @@ from tests.attacks.yard import (
     signed,
     tree,
 )
-from tests.installs import MAKER, make_bundle, sign, stub_trial
+from tests.installs import MAKER, make_bundle, public_key, sign, stub_trial
 
 
 def linked(at: str, to: str) -> Callable[[Yard], None]:
@@ -142,16 +142,27 @@ KEYS: dict[str, Callable[[Path], object]] = {
     "a FIFO": lambda folder: os.mkfifo(folder / "x.pub"),
     "a folder": lambda folder: (folder / "x.pub").mkdir(),
     "a secret key": lambda folder: (folder / "x.pub").write_text("untrusted comment: x\n" + base64.b64encode(bytes(158)).decode()),
+    "a link to a key that is gone": lambda folder: (folder / "x.pub").symlink_to(folder / "gone"),
     "a thousand": lambda folder: [(folder / f"{number}.pub").touch() for number in range(1000)],
 }
 
 
 @pytest.mark.parametrize("attack", KEYS)
 def test_a_folder_of_keys_is_refused(attack: str, tmp_path: Path) -> None:
-    """A key that cannot be read is an error, not one key less."""
+    """A key that cannot be read is an error, not one key less, and never none at all, which would trust everybody."""
+    public_key(tmp_path)
+    assert trusted_keys(tmp_path) == (MAKER.public,)
     KEYS[attack](tmp_path)
-    with pytest.raises(DataError):
+    with pytest.raises((DataError, StorageError)):
         trusted_keys(tmp_path)
+
+
+def test_a_folder_of_keys_that_leads_nowhere_is_no_empty_one(tmp_path: Path) -> None:
+    """Where there is no folder no key is trusted; a link to one that is gone is an error."""
+    assert trusted_keys(tmp_path / "keys") == ()
+    (tmp_path / "keys").symlink_to(tmp_path / "gone")
+    with pytest.raises(StorageError, match="a folder of public keys"):
+        trusted_keys(tmp_path / "keys")
 
 
 def test_a_second_installation_waits_for_nobody(yard: Yard) -> None:
