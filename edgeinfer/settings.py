@@ -12,6 +12,7 @@ from edgeinfer.errors import StorageError
 __all__ = ["PipelineSettings", "Settings"]
 
 _MOST_BYTES = 1 << 20
+_MOST_ACCEPTED = 3  # as many as the store keeps
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
     pipelines: dict[str, PipelineSettings] = {}
-    accepted: dict[str, str] = {}  # by installed model, the digest of the bundle that passed its probation last
+    accepted: dict[str, tuple[str, ...]] = {}  # by installed model, digests of bundles that passed their probation, the latest last
 
 
 class Settings:
@@ -53,16 +54,18 @@ class Settings:
         """Those that were set, by pipeline."""
         return {name: one.threshold for name, one in self._file.pipelines.items() if one.threshold is not None}
 
-    def accepted(self, model: str) -> str:
-        """The digest of the bundle that passed last; "" where none did."""
-        return self._file.accepted.get(model, "")
+    def accepted(self, model: str, digest: str) -> bool:
+        """Whether the bundle of this digest (or of one that begins so) passed its probation here."""
+        return any(known.startswith(digest) for known in self._file.accepted.get(model, ()))
 
     def set(self, pipeline: str, settings: PipelineSettings) -> None:
         self._write(msgspec.structs.replace(self._file, pipelines={**self._file.pipelines, pipeline: settings}))
 
     def accept(self, model: str, digest: str) -> None:
-        if self.accepted(model) != digest:
-            self._write(msgspec.structs.replace(self._file, accepted={**self._file.accepted, model: digest}))
+        before = self._file.accepted.get(model, ())
+        if before[-1:] != (digest,):
+            kept = (*(known for known in before if known != digest), digest)[-_MOST_ACCEPTED:]
+            self._write(msgspec.structs.replace(self._file, accepted={**self._file.accepted, model: kept}))
 
     def _write(self, file: _File) -> None:
         self._file = file

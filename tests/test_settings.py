@@ -19,8 +19,19 @@ def test_what_was_set_holds_after_a_restart(tmp_path: Path) -> None:
     assert again.of("door") == PipelineSettings(enabled=False, threshold=0.7)
     assert again.of("hall") == PipelineSettings()
     assert again.thresholds() == {"door": 0.7}
-    assert again.accepted("person") == "abc"
+    assert again.accepted("person", "abc")
     assert not again.damage
+
+
+def test_bundles_that_passed_are_known_as_long_as_the_store_keeps_them(tmp_path: Path) -> None:
+    """The latest three, by their digests or the beginning of one; of other models nothing is said."""
+    settings = Settings(tmp_path)
+    for digest in ("aa", "bb", "cc", "aa", "dd"):
+        settings.accept("person", digest)
+    again = Settings(tmp_path)
+    assert [digest for digest in ("aa", "bb", "cc", "dd") if again.accepted("person", digest)] == ["aa", "cc", "dd"]
+    assert again.accepted("person", "d")
+    assert not again.accepted("cat", "aa")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pipelines": 3}', b"\xff\xfe", b"9" * 9999])

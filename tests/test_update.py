@@ -52,7 +52,7 @@ def test_the_first_bundle_of_a_model_needs_no_probation(first: Bundle, tmp_path:
     deploy(_store(tmp_path), first)
     assert _settled(tmp_path) == {}
     assert _store(tmp_path).probation("colours") is None
-    assert Settings(tmp_path / "state").accepted("colours") == first.digest
+    assert Settings(tmp_path / "state").accepted("colours", first.digest)
 
 
 # the kernel's boot ids of the starts, and at which start (from 1) the new bundle is left; 0: at none of them
@@ -90,6 +90,30 @@ def test_an_orderly_end_is_held_against_nobody(first: Bundle, tmp_path: Path) ->
         record = store.probation("colours")
         assert record is not None
         store.save_probation("colours", Record(digest=record.digest, boot_id=record.boot_id, starts=record.starts, clean=True))
+
+
+def test_a_bundle_that_comes_back_by_hand_is_not_judged_by_the_one_it_replaces(first: Bundle, tmp_path: Path,
+                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is quick and wrong, which a person sees; the first, four times as slow, stays when it is back, and after it
+    the second when that comes back."""
+    monkeypatch.syspath_prepend(str(faulty_decoder(tmp_path / "site")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    store = _store(tmp_path)
+    deploy(store, variant(first, tmp_path / "slow", "1", DecoderSpec("faulty", {"does": "sleep"})))
+    document = {**_document(), "updates": {"min_frames": 20, "probation_s": 1}}
+    with Running(tmp_path, document) as daemon:
+        for number, version in enumerate(("2", "1", "2", "1"), 1):
+            if number == 1:
+                deploy(store, variant(first, tmp_path / "quick", "2"))
+            else:
+                store.rollback("colours")
+            until(lambda number=number: daemon.updates.counts["swapped"] == number, "the exchange")
+            until(lambda: daemon.health()["models"]["door"]["probation"]["state"] == "accepted", "the end of the probation")
+            seen = daemon.health()["pipelines"]["door"]["inferred"]
+            until(lambda seen=seen: daemon.health()["pipelines"]["door"]["inferred"] > seen + 30, "frames")
+            assert daemon.health()["models"]["door"]["model"] == f"colours:{version}"
+        assert daemon.updates.counts == {"swapped": 4, "rejected": 0, "rolled_back": 0}
+    assert store.rejected("colours") == {}
 
 
 def test_a_store_that_cannot_be_written_to_does_not_keep_a_bad_model(first: Bundle, tmp_path: Path,
