@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO
@@ -24,8 +23,8 @@ from typing import BinaryIO
 import msgspec
 
 import edgeinfer
-from edgeinfer import errors
-from edgeinfer.errors import EdgeinferError, Fault, ModelError, StorageError, UnavailableError
+from edgeinfer import durable, errors
+from edgeinfer.errors import EdgeinferError, Fault, ModelError, UnavailableError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.sandbox import memory_limit
@@ -68,7 +67,7 @@ def trial(bundle: Bundle, options: RuntimeOptions, state_folder: Path | None = N
     where ``state_folder`` has one.
 
     Raises what the child raised (ModelError, ManifestError, ProbeError, UnavailableError …), ModelError when it was killed
-    or did not end within ``timeout_s``, StorageError when the verdict cannot be kept.
+    or did not end within ``timeout_s``.
     """
     versions = runtime_versions()
     if state_folder is not None and (known := remembered(state_folder, bundle.digest, versions, options)) is not None:
@@ -98,14 +97,11 @@ def remembered(state_folder: Path, digest: str, versions: str, options: RuntimeO
 
 
 def _remember(state_folder: Path, verdict: Verdict) -> None:
+    """A disk that is full or cannot be written to costs the next start another trial, not this one its model."""
     place = _place(state_folder, verdict.digest, verdict.versions, verdict.options)
-    try:
+    with contextlib.suppress(OSError):
         state_folder.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(msgspec.json.encode(verdict))
-        temporary.replace(place)
-    except OSError as error:
-        raise StorageError(str(place), "a place that can be written to", str(error)) from error
+        durable.write(place, msgspec.json.encode(verdict))
 
 
 def _place(state_folder: Path, digest: str, versions: str, options: RuntimeOptions) -> Path:
@@ -120,12 +116,17 @@ def _in_child(bundle: Bundle, options: RuntimeOptions, timeout_s: float) -> Verd
     command = [sys.executable, "-m", "edgeinfer.model.sandbox", json.dumps(confinement), "edgeinfer.model.trial",
                msgspec.json.encode(options).decode()]
     where_we_are = Path(edgeinfer.__file__).resolve().parent.parent  # so that the child finds this package, installed or not
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with _in_memory("verdict") as out, _in_memory("messages") as err:
         code = _run(command, where_we_are, (out, err), timeout_s)
         if code is None:
             raise ModelError(name, f"a model that loads and runs within {timeout_s:g} s", f"no end; {_tail(err)}",
                              "convert the model anew, or try it with fewer accelerators")
         return _verdict(name, code, _tail(out, _MOST_ANSWER), _tail(err))
+
+
+def _in_memory(name: str) -> BinaryIO:
+    """Not below /tmp: where that is full there is no verdict, and a good model would be refused for it."""
+    return os.fdopen(os.memfd_create(name), "w+b")
 
 
 def _run(command: list[str], folder: Path, streams: tuple[BinaryIO, BinaryIO], timeout_s: float) -> int | None:

@@ -12,7 +12,7 @@ import pytest
 
 from edgeinfer.model import seccomp
 from edgeinfer.model.backends import RuntimeOptions
-from edgeinfer.model.trial import trial
+from edgeinfer.model.trial import remembered, runtime_versions, trial
 from tests.bundles import colours, colours_onnx
 from tests.conftest import ROOT
 
@@ -43,6 +43,20 @@ def test_both_runtimes_run_in_it(tmp_path: Path) -> None:
         assert runs_on in verdict.runs_on
         assert verdict.fallbacks == ()
         assert {"limits", "no new privileges"} <= set(verdict.sandbox)
+
+
+def test_a_full_disk_says_nothing_of_a_model(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither the child's answer nor the verdict has room in a file, a good model passes all the same; with room again
+    the verdict is kept."""
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    made, trials = colours(tmp_path), small_disk / "trials"
+    trials.mkdir()
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=4k"], capture_output=True, check=False)
+    assert trial(made, RuntimeOptions(), trials).digest == made.digest
+    assert not list(trials.iterdir())
+    (small_disk / "filler").unlink()
+    verdict = trial(made, RuntimeOptions(), trials)
+    assert remembered(trials, made.digest, runtime_versions(), RuntimeOptions()) == verdict
 
 
 def test_with_accelerators_devices_stay_open(tmp_path: Path) -> None:
