@@ -10,8 +10,10 @@ inputs     the distribution of inputs      the calibration: stability index of `
                                            where the old model's was within it
 =========  ==============================  =====================================================  ==================
 
-Nothing is judged before ``min_frames`` frames (samples, for distributions). Distributions are left for the end because a scene
-changes, too: over the whole time they say more of the model and less of the hour.
+After a restart the figures of the old model are those that were kept, and the new one's latency is held against them at the
+end: a device that has just started is slow. Nothing is judged before ``min_frames`` frames (samples, for distributions).
+Distributions are left for the end because a scene changes, too: over the whole time they say more of the model and less of
+the hour.
 """
 
 from __future__ import annotations
@@ -62,14 +64,16 @@ class Figures(NamedTuple):
 
 
 class Probation:
-    """One model's. ``old``: by pipeline, the figures of the model before it; empty after a restart, when nothing is compared."""
+    """One model's. ``old``: by pipeline, the figures of the model before it; of those that are not there nothing is compared.
+    ``restarted``: the daemon was, since the new one took over."""
 
-    def __init__(self, options: UpdateOptions, old: Mapping[str, Figures], now_s: float) -> None:
+    def __init__(self, options: UpdateOptions, old: Mapping[str, Figures], now_s: float, *, restarted: bool = False) -> None:
         self.state: Literal["watching", "accepted", "violated"] = "watching"
         self.reason = ""
         self.until_s = now_s + options.probation_s
         self._options = options
         self._old = dict(old)
+        self._restarted = restarted
 
     def judge(self, figures: Mapping[str, Figures], now_s: float) -> str:
         """The state after these figures; it changes once. ``now_s``: a monotonic clock."""
@@ -82,7 +86,7 @@ class Probation:
 
     def _violation(self, name: str, new: Figures, over: bool) -> str:
         old = self._old.get(name)
-        found = self._failed(new, old) or self._late(new, old)
+        found = self._failed(new, old) or self._late(new, None if self._restarted and not over else old)
         if not found and over and old is not None:
             found = self._scores(new, old) or self._inputs(new, old)
         return f"{name}: {found}" if found else ""

@@ -35,6 +35,7 @@ from edgeinfer import durable
 from edgeinfer.errors import BundleError, DataError, StorageError, UsageError
 from edgeinfer.model.bundle import Bundle, attach, read
 from edgeinfer.model.consistency import MANIFEST, SIGNATURE, is_name
+from edgeinfer.probation import Figures
 
 __all__ = ["Highest", "Installed", "Probation", "Store"]
 
@@ -59,7 +60,7 @@ class Installed:
 class Probation(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle that is watched since it was switched to. ``begun_wall``: seconds since 1970; ``boot_id``: of the kernel that
     ran at the last start; ``starts`` and ``boots``: how often a daemon with it ended unasked, within a life of the kernel and with
-    it; ``clean``: whether the last end was asked for."""
+    it; ``clean``: whether the last end was asked for; ``old``: by pipeline, the figures of the bundle before it."""
 
     digest: str
     begun_wall: float = 0.0
@@ -67,6 +68,7 @@ class Probation(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 0
     boots: int = 0
     clean: bool = True
+    old: dict[str, Figures] = {}
 
 
 class Highest(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.trial import Verdict
 from edgeinfer.payload import timestamp
 from edgeinfer.plan import Plan, bill_of, make_plan, make_plans, try_models
-from edgeinfer.probation import CRASHES, REBOOTS, Probation
+from edgeinfer.probation import CRASHES, REBOOTS, Figures, Probation
 from edgeinfer.settings import Settings
 from edgeinfer.store import Probation as Record
 
@@ -106,7 +106,8 @@ class _Preparation(threading.Thread):
         self.whole |= any(name == then.model for plan in self.plans if (then := plan.config.then) is not None)
         if self._watched:  # before the model is loaded in this process, which it might kill
             digest = next(bundle.digest for plan in self.plans for model, bundle in _installed(plan) if model == name)
-            config.store.save_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False))
+            config.store.save_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False,
+                                                     old=_figures(self._running, name)))
         for group in () if self.whole else groups:
             self.ready.append((group, Replacement([made[plan.name] for plan in group.plans])))
 
@@ -136,7 +137,9 @@ class Updates:
         if before is not None and before.serving == follower.serving:
             follower.watch, follower.state, follower.reason = before.watch, before.state, before.reason
         elif not self._settings.accepted(name, bundle.digest) and self._store.previous(name) is not None:
-            self._begin_watch(follower, Probation(self._running.config.updates, {}, time.monotonic()))
+            record = _quietly(partial(self._store.probation, name))
+            old = record.old if record is not None and record.digest == bundle.digest else {}
+            self._begin_watch(follower, Probation(self._running.config.updates, old, time.monotonic(), restarted=True))
 
     def tick(self, now_s: float) -> bool:
         """Look at every installed model once; True when another took over. Raises nothing that a bundle or a disk can cause."""
@@ -185,9 +188,7 @@ class Updates:
         return not passed and self._running.config.updates.probation_s > 0
 
     def _judge(self, follower: _Follower, watch: Probation, now_s: float) -> None:
-        pipelines = [pipeline for pipeline in self._running.assembly.pipelines
-                     if follower.name in self._running.config.pipelines[pipeline.name].models]
-        state = watch.judge({pipeline.name: pipeline.model_figures() for pipeline in pipelines}, now_s)
+        state = watch.judge(_figures(self._running, follower.name), now_s)
         if state == "watching":
             return
         follower.watch = None
@@ -211,7 +212,7 @@ class Updates:
             return
         running, before = self._running, follower.serving
         watched = self._watched(follower, prepared.folder)
-        old = {pipeline.name: pipeline.model_figures() for pipeline in running.assembly.pipelines}
+        old = _figures(running, follower.name)
         if prepared.whole:
             if not self._exchange_whole(follower, prepared):
                 return
@@ -285,6 +286,12 @@ class Updates:
             record = _quietly(partial(self._store.probation, follower.name))
             if record is not None:
                 _quietly(partial(self._store.save_probation, follower.name, msgspec.structs.replace(record, clean=True)))
+
+
+def _figures(running: Running, model: str) -> dict[str, Figures]:
+    """Of the pipelines that an installed model runs in, by their names. Any thread."""
+    return {pipeline.name: pipeline.model_figures() for pipeline in running.assembly.pipelines
+            if model in running.config.pipelines[pipeline.name].models}
 
 
 def _installed(plan: Plan) -> list[tuple[str, Bundle]]:

@@ -37,7 +37,7 @@ CASES: dict[str, tuple[UpdateOptions, Figures | None, Figures, float, str, str]]
     "a small model may be 5 ms slower": (OPTIONS, OLD._replace(p95_ms=0.5), GOOD._replace(p95_ms=5.4), 1, "watching", ""),
     "over the deadline": (UpdateOptions(deadline_ms=12, min_frames=50), OLD, GOOD._replace(p95_ms=12.5), 1, "violated", "12.0 ms"),
     "within the deadline": (UpdateOptions(deadline_ms=50, min_frames=50), OLD, GOOD._replace(p95_ms=49), 1, "watching", ""),
-    "nothing to compare with after a restart": (OPTIONS, None, GOOD._replace(p95_ms=500, scores=_scores(*[0.0] * 99)), 100,
+    "nothing to compare with": (OPTIONS, None, GOOD._replace(p95_ms=500, scores=_scores(*[0.0] * 99)), 100,
                                                 "accepted", ""),
     "scores collapse": (OPTIONS, OLD, GOOD._replace(scores=_scores(*[0.0] * 99)), 100, "violated", "distributed otherwise"),
     "scores are left for the end": (OPTIONS, OLD, GOOD._replace(scores=_scores(*[0.0] * 99)), 99, "watching", ""),
@@ -55,6 +55,16 @@ def test_a_new_model_is_judged(name: str) -> None:
     assert probation.judge({"door": new}, now_s) == state
     assert word in probation.reason
     assert probation.reason.startswith("door: ") == (state == "violated")
+
+
+def test_after_a_restart_latency_is_compared_at_the_end() -> None:
+    """A device that has just started is slow; frames that fail, and a deadline, are judged at any time all the same."""
+    slow = GOOD._replace(p95_ms=50)
+    probation = Probation(OPTIONS, {"door": OLD}, 0.0, restarted=True)
+    assert probation.judge({"door": slow}, 99) == "watching"
+    assert probation.judge({"door": slow}, 100) == "violated"
+    for options, new in ((OPTIONS, GOOD._replace(failed=3)), (UpdateOptions(deadline_ms=12, min_frames=50), slow)):
+        assert Probation(options, {"door": OLD}, 0.0, restarted=True).judge({"door": new}, 1) == "violated"
 
 
 def test_one_bad_pipeline_is_enough() -> None:

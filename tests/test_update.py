@@ -116,6 +116,26 @@ def test_a_bundle_that_comes_back_by_hand_is_not_judged_by_the_one_it_replaces(f
     assert store.rejected("colours") == {}
 
 
+def test_a_restart_does_not_hide_what_a_new_model_does_worse(first: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of the one before are kept: the daemon that is started anew goes back by them."""
+    monkeypatch.syspath_prepend(str(faulty_decoder(tmp_path / "site")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    store = _store(tmp_path)
+    deploy(store, first)
+    document = {**_document(), "updates": {"min_frames": 20, "probation_s": 60}}
+    with Running(tmp_path, document) as daemon:
+        until(lambda: daemon.health()["pipelines"]["door"]["inferred"] > 30, "frames")
+        deploy(store, variant(first, tmp_path / "second", "2", DecoderSpec("faulty", {"does": "sleep"})))
+        until(lambda: daemon.updates.counts["swapped"] == 1, "the exchange")
+        daemon.request_stop()
+    assert daemon.updates.counts["rolled_back"] == 0
+    document["updates"]["probation_s"] = 2
+    with Running(tmp_path, document) as daemon:
+        until(lambda: daemon.updates.counts["rolled_back"] == 1, "the verdict")
+        until(lambda: daemon.health()["models"]["door"]["model"] == "colours:1", "the first one again")
+    assert "95 % of frames take" in next(iter(store.rejected("colours").values()))
+
+
 def test_a_store_that_cannot_be_written_to_does_not_keep_a_bad_model(first: Bundle, tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """The link stays on the bad bundle; this process goes back all the same, once, and says why the link stayed."""

@@ -32,13 +32,19 @@ def command(state: Path, keys: Path, as_json: bool) -> None:
         raise StorageError(str(state), "a folder for state", "none", "edgeinfer install X.eib makes it")
     store, trusted = Store(state / "models"), trusted_keys(keys)
     documents = [{"name": name, "bundles": list(_bundles(store, name, trusted)), "rejected": store.rejected(name),
-                  "probation": msgspec.to_builtins(store.probation(name))} for name in store.names()]
+                  "probation": _probation(store, name)} for name in store.names()]
     if as_json:
         click.echo(json.dumps({"v": 1, "models": documents}))
     elif not documents:
         click.echo("no models are installed: edgeinfer install X.eib", err=True)
     else:
         _print([_COLUMNS, *(row for document in documents for row in _rows(document))])
+
+
+def _probation(store: Store, name: str) -> dict[str, Any] | None:
+    """Without the figures that it is judged by: they are of use to the daemon alone."""
+    record = store.probation(name)
+    return None if record is None else {key: value for key, value in msgspec.to_builtins(record).items() if key != "old"}
 
 
 def _bundles(store: Store, name: str, trusted: tuple[PublicKey, ...]) -> Iterator[dict[str, Any]]:
