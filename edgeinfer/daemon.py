@@ -36,7 +36,7 @@ from edgeinfer.remote import Remote
 from edgeinfer.settings import PipelineSettings, Settings
 from edgeinfer.sinks import Sink
 from edgeinfer.standing import Standing
-from edgeinfer.update import Running, Updates, settle
+from edgeinfer.update import Running, Updates, settle, unblamed
 
 __all__ = ["Daemon"]
 
@@ -80,11 +80,12 @@ class Daemon:
         self._settings = Settings(config.state_folder)
         if self._settings.damage:
             log.warning("settings: %s", self._settings.damage)
-        left = settle(config, self._settings)
-        plans = make_plans(config, self._settings.thresholds())
-        verdicts, resident = try_models(config, plans), vitals.pss_bytes()
-        self.bill = bill_of(config, plans, verdicts, resident)
-        self._start_sink(config)
+        with unblamed(config):
+            left = settle(config, self._settings)
+            plans = make_plans(config, self._settings.thresholds())
+            verdicts, resident = try_models(config, plans), vitals.pss_bytes()
+            self.bill = bill_of(config, plans, verdicts, resident)
+            self._start_sink(config)
         try:
             self.running = Running(config, Assembly(config, plans, self.sink, self.boot, {}), verdicts, resident)
             self._begin(left=left)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +33,7 @@ from edgeinfer.probation import CRASHES, REBOOTS, Figures, Probation
 from edgeinfer.settings import Settings
 from edgeinfer.store import Probation as Record
 
-__all__ = ["Running", "Updates", "settle"]
+__all__ = ["Running", "Updates", "settle", "unblamed"]
 
 T = TypeVar("T")
 
@@ -305,13 +306,32 @@ def settle(config: Config, settings: Settings) -> dict[str, str]:
     """At start, before a model is loaded: a new one that ended the daemon too often, or that fails its trial, gives way to
     the one before it. Why, by model. Raises nothing: what is left to complain of, ``make_plans`` does."""
     reasons: dict[str, str] = {}
-    for name in sorted({model for pipeline in config.pipelines.values() for model in pipeline.models}):
+    for name in _named(config):
         reason = " ".join((_quietly(partial(_settle, config, settings, name)) or "").split())[:500]
         if reason:
             log.error("model %s: rolled back: %s", name, reason)
             if _quietly(partial(config.store.rollback, name, reason)) is not None:
                 reasons[name] = reason
     return reasons
+
+
+@contextmanager
+def unblamed(config: Config) -> Iterator[None]:
+    """Around a start until a model runs. One that an error ends (a fault of the configuration, an outbox that another daemon has)
+    says nothing of a model: what ``settle`` counted is taken back."""
+    before = {name: config.store.probation(name) for name in _named(config)}
+    try:
+        yield
+    except EdgeinferError:
+        for name, record in before.items():
+            if config.store.probation(name) not in (None, record):
+                _quietly(partial(config.store.save_probation, name, record) if record is not None
+                         else partial(config.store.end_probation, name))
+        raise
+
+
+def _named(config: Config) -> list[str]:
+    return sorted({model for pipeline in config.pipelines.values() for model in pipeline.models})
 
 
 def _settle(config: Config, settings: Settings, name: str) -> str:

@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from edgeinfer.config import Config, parse
-from edgeinfer.errors import StorageError
+from edgeinfer.daemon import Daemon
+from edgeinfer.errors import EdgeinferError, StorageError
 from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.manifest import DecoderSpec
 from edgeinfer.settings import Settings
 from edgeinfer.store import Probation as Record
 from edgeinfer.store import Store
-from edgeinfer.update import settle
+from edgeinfer.update import _kernel_boot, settle
 from tests import bundles
 from tests.broker import until
 from tests.bundles import deploy, faulty_decoder, variant
@@ -78,6 +79,30 @@ def test_a_new_bundle_is_left_when_the_daemon_keeps_dying(name: str, first: Bund
     current = store.current("colours")
     assert current is not None
     assert read(current).manifest.version == ("1" if left else "2")
+
+
+def test_a_start_that_fails_before_any_model_runs_is_held_against_nobody(first: Bundle, tmp_path: Path) -> None:
+    """A second daemon on the same outbox, a pipeline that cannot be: however often it is tried. A crash before it still counts."""
+    store = _store(tmp_path)
+    deploy(store, first)
+    second = variant(first, tmp_path / "second", "2")
+    deploy(store, second)
+    document = _document()
+    document["pipelines"]["hall"] = {**document["pipelines"]["door"], "bundle": "nowhere"}
+    del document["pipelines"]["hall"]["model"]
+    (tmp_path / "edgeinfer.yaml").write_text(yaml.safe_dump(document))
+    for crashed in (False, True):
+        if crashed:
+            store.save_probation("colours", Record(digest=second.digest, boot_id=_kernel_boot(), clean=False))
+        before = store.probation("colours")
+        for _ in range(3):
+            with pytest.raises(EdgeinferError, match="nowhere"):
+                Daemon(tmp_path / "edgeinfer.yaml").run()
+            assert store.probation("colours") == before
+    assert _settled(tmp_path) == {}
+    record = store.probation("colours")
+    assert record is not None
+    assert record.starts == 1
 
 
 def test_an_orderly_end_is_held_against_nobody(first: Bundle, tmp_path: Path) -> None:
