@@ -239,8 +239,9 @@ class Store:
             for folder in self.folders(name):
                 if folder.name not in kept:
                     shutil.rmtree(folder)
-            for aside in self._named(name).glob(".*.new"):
-                aside.unlink()
+            for pattern in (".*.new", ".[0-9]*-*.*"):  # of ``durable``, of ``bundle.attach``
+                for aside in self._named(name).glob(pattern):
+                    aside.unlink()
             durable.sync_folder(self._named(name))
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,26 @@ def test_current_previous_and_candidate_are_kept_and_no_more(store: Store) -> No
     assert not one.exists()
     assert store.promote("colours") == staged
     assert (store.current("colours"), store.previous("colours"), store.candidate("colours")) == (staged, three, None)
+
+
+def test_what_a_kill_leaves_of_a_change_goes_with_the_next_installation(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was not yet renamed, a signature that was not yet in its bundle."""
+    folder = placed(store, 1)
+    durable.write(store.folder / "colours/.current.new", b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        patch.setattr(Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bundle.attach(folder, SIGNATURE)
+    placed(store, 2)
+    assert {path.name for path in (store.folder / "colours").iterdir() if path.name.startswith(".")} == {".changing"}
+
+
+SIGNATURE = b"untrusted comment: x\n%s\ntrusted comment: x\n%s\n" % (b64encode(b"ED" + bytes(72)), b64encode(bytes(64)))
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_rollback_undoes_and_redoes(store: Store) -> None:
