@@ -32,7 +32,7 @@ from edgeinfer.service.needs import Needs, needs_of
 from edgeinfer.service.rehearsal import raise_as_said
 from edgeinfer.service.report import report
 from edgeinfer.service.unit import MARK, directives, memory_max, render, replaced, word
-from tests.bundles import colours
+from tests.bundles import colours, vibration
 from tests.conftest import ROOT
 
 STATE = Path("/var/lib/edgeinfer")
@@ -270,6 +270,22 @@ def test_an_image_is_installed_into_and_cleaned_again(image: Path) -> None:
     assert left == {units / "edgeinfer.service.d/mine.conf"}
     run("uninstall", "--root", str(image), "--purge")
     assert (image / "etc/edgeinfer/edgeinfer.yaml").exists()  # no unit of ours names it any more
+
+
+def test_a_purge_removes_what_the_unit_names(image: Path) -> None:
+    """Every password, of the sink and of a source, and a configuration whose name a unit must quote; what is not named stays."""
+    folder = image / "etc/edgeinfer"
+    document = yaml.safe_load((folder / "edgeinfer.yaml").read_text())
+    other = {"kind": "mqtt", "channels": [{"topic": "t"}], "broker": {"host": "h", "username": "u", "password_credential": "other"}}
+    document["pipelines"]["two"] = {"bundle": "window", "source": other}
+    vibration(image).folder.rename(folder / "window")
+    (folder / "other").write_text("a word\n")
+    (folder / "edgeinfer.yaml").rename(folder / "notes.yaml")
+    name = "at 100% $HOME.yaml"
+    (folder / name).write_text(yaml.safe_dump(document))
+    run("install", f"/etc/edgeinfer/{name}", "--root", str(image))
+    run("uninstall", "--root", str(image), "--purge")
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle", "notes.yaml", "window"]
 
 
 def test_a_dry_run_writes_nothing(image: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ import msgspec
 from edgeinfer.errors import ConfigError, Fault
 
 __all__ = ["MqttOptions", "TlsOptions", "check_files", "password", "tls_context"]
+
+_CREDENTIAL = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,100})?")  # a file's name, and a word of a unit
 
 # what devices and tutorials come with, tried first by whoever finds a broker
 _DEFAULTS = {"password", "passwd", "passw0rd", "pass", "changeme", "change-me", "change_me", "changeit", "change-it", "admin",
@@ -59,6 +62,8 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             ("port between 0 and 65535", str(self.port), 0 <= self.port <= 65535),
             ("plain_text or tls, not both", "both", not (self.plain_text and self.tls)),
             ("one of password_file, password_credential", "both", not (self.password_file and self.password_credential)),
+            ("a password_credential of letters, digits, '.', '_' and '-'", repr(self.password_credential)[:80],
+             bool(_CREDENTIAL.fullmatch(self.password_credential))),
             ("a username to go with the password", "none", bool(self.username) or not self.has_password),
             ("keepalive_s between 1 and 65535", str(self.keepalive_s), 1 <= self.keepalive_s <= 65535),
             ("in_flight between 1 and 1000", str(self.in_flight), 1 <= self.in_flight <= 1000),

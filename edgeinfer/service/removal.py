@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from edgeinfer.errors import StorageError
 from edgeinfer.service import account, systemd
 from edgeinfer.service.files import existing, remove
 from edgeinfer.service.layout import CONFIGURATION, USER, Layout
-from edgeinfer.service.unit import MARK, directives
+from edgeinfer.service.unit import MARK, directives, unquoted
 
 __all__ = ["uninstall"]
 
@@ -74,10 +73,11 @@ def _state(layout: Layout, purge: bool) -> list[str]:
 def _configuration(layout: Layout, unit: str) -> list[str]:
     """The configuration and the credentials that the unit names, where they lie in /etc/edgeinfer and no other unit names them.
     Elsewhere they are yours."""
-    values = dict(directives(unit))
-    named = [*re.findall(r'run "?([^"]+?)"?$', values.get("ExecStart", "")), values.get("LoadCredential", "").partition(":")[2]]
+    values = directives(unit)
+    named = [each for key, value in values if key == "ExecStart" for each in unquoted(value)[-1:]]
+    named += [value.partition(":")[2] for key, value in values if key == "LoadCredential"]
     others = "\n".join(existing(file) for file in layout.others())
-    done = [f"{path}: removed" for path in map(Path, filter(None, named))
+    done = [f"{path}: removed" for path in map(Path, named)
             if path.parent == CONFIGURATION and str(path) not in others and remove(layout.real(path))]
     with suppress(OSError):  # not empty, or not there
         layout.real(CONFIGURATION).rmdir()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgeinfer.service.layout import CONFIGURATION
 from edgeinfer.service.needs import Needs
 
-__all__ = ["MARK", "directives", "memory_max", "render", "replaced", "word"]
+__all__ = ["MARK", "directives", "memory_max", "render", "replaced", "unquoted", "word"]
 
 MARK = "# Written by `edgeinfer service install`, removed by `edgeinfer service uninstall`."
 # what the unit's ProtectHome= and PrivateTmp= hide; a file there is shown alone, by a bind mount
@@ -101,3 +102,11 @@ def word(text: str) -> str:
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     text = "".join(f"\\x{ord(sign):02x}" if sign < " " else sign for sign in text)
     return f'"{text}"' if re.search(r"[\s\\\"';]", text) or not text else text
+
+
+def unquoted(command: str) -> list[str]:
+    """The words of a command line that ``word`` made, as they were, but for control characters; none of what is no such line."""
+    try:
+        return [each.replace("$$", "$").replace("%%", "%") for each in shlex.split(command)]
+    except ValueError:
+        return []

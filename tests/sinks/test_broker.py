@@ -77,7 +77,8 @@ def test_a_password_that_is_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [
     {"will_delay_s": 3601}, {"will_delay_s": 10, "session_expiry_s": 5}, {"session_expiry_s": -1},
     {"host": ""}, {"port": 70000}, {"tls": TlsOptions()}, {"password_file": "x"}, {"in_flight": 0}, {"last_retry_s": 0.01},
-    {"username": "u", "password_file": "x", "password_credential": "y"}, {"ack_timeout_s": 0}, {"keepalive_s": 0},
+    {"username": "u", "password_file": "x", "password_credential": "y"},
+    {"username": "u", "password_credential": "../shadow"}, {"username": "u", "password_credential": "a\nUser=root"}, {"ack_timeout_s": 0}, {"keepalive_s": 0},
 ])
 def test_options_that_contradict_themselves_are_refused(wrong: dict[str, Any]) -> None:
     """With what was expected and what was got."""
