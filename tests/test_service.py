@@ -258,6 +258,7 @@ def test_an_image_is_installed_into_and_cleaned_again(image: Path) -> None:
     text = (units / "edgeinfer.service").read_text()
     assert text.startswith(MARK)
     assert "LoadCredential=broker:/etc/edgeinfer/broker" in text
+    assert str(image / "etc") not in text  # what the unit shows is where it is on the device
     assert int(dict(directives(text))["MemoryMax"]) > 64 * MB
     assert os.readlink(units / "multi-user.target.wants/edgeinfer.service") == "/etc/systemd/system/edgeinfer.service"
     (units / "edgeinfer.service.d/mine.conf").write_text("[Service]\nNice=5\n")

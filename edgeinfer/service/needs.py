@@ -46,7 +46,7 @@ def needs_of(config: Config, path: Path, state: Path) -> Needs:
         names.update({"gpio"} if pipeline.trigger is not None else set())
         names.update(_ACCELERATORS[name.lower()] for name in pipeline.runtime.accelerators if name.lower() in _ACCELERATORS)
     plug_ins = [*config.sources.values(), config.sink]
-    read = {_shown(path), *(file for plug_in in plug_ins for file in _files(plug_in.options)), *_bundles(config)}
+    read = {_shown(path), *(file for plug_in in plug_ins for file in _files(plug_in.options)), *_bundles(config, path.parent)}
     written = {folder for folder in (config.state_folder, Path(config.outbox.path).parent)
                if folder.is_absolute() and not folder.is_relative_to(state)}
     programs = sum(source.kind in {"command", "video", "audio"} for source in config.sources.values())
@@ -85,10 +85,12 @@ def _is_local(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("/") and "://" not in value
 
 
-def _bundles(config: Config) -> set[Path]:
-    """Folders and files of bundles, and of the keys that they are signed with; not those installed in the state folder."""
-    named = {config.folder / pipeline.bundle for pipeline in config.pipelines.values() if pipeline.bundle}
-    return {path.resolve() for path in named | ({config.trusted_keys} if config.trusted_keys else set())}
+def _bundles(config: Config, folder: Path) -> set[Path]:
+    """Folders and files of bundles, and of the keys that they are signed with; not those installed in the state folder. What is
+    beside the configuration is in ``folder`` on the device, wherever an image's root is now."""
+    named = [config.folder / pipeline.bundle for pipeline in config.pipelines.values() if pipeline.bundle]
+    named += [config.trusted_keys] if config.trusted_keys else []
+    return {(folder / path.relative_to(config.folder) if path.is_relative_to(config.folder) else path).resolve() for path in named}
 
 
 def _credentials(plug_ins: Sequence[PlugIn]) -> tuple[str, ...]:
