@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeinfer.mqtt.broker import MqttOptions
+from edgeinfer.mqtt.connection import Connection
+from edgeinfer.mqtt.link import Address, Down, Link
 from tests.broker import Broker, Listener, free_port, until
 from tests.faults.faultproxy import Fault, FaultProxy
 from tests.sinks.running import (
@@ -72,6 +75,26 @@ def test_a_refusing_network_is_tried_until_it_accepts(tmp_path: Path, broker: Br
             assert not sink.state()["connected"]
             proxy.fault = Fault.NONE
             until(lambda: balance(sink)["acknowledged"] == 1, "it arrives")
+
+
+def drop(_: object) -> None:
+    """Nobody listens."""
+
+
+def test_delays_double_up_to_the_last_with_jitter() -> None:
+    """Many devices that lost one broker do not come back at one moment; a broker that says so is left alone at once."""
+    options = MqttOptions(host="broker", first_retry_s=1.0, last_retry_s=8.0)
+    for code, nominal in ((0, (1, 2, 4, 8, 8)), (0x8E, (8, 8))):  # session taken over: another device of this name
+        delays = []
+        for device in range(20):
+            connection = Connection(options, f"device-{device}", "", drop, drop)
+            link = Link(options, Address("x", "", ()), "5", drop, drop)
+            for wanted in nominal:
+                connection.down(Down(link, "reset", False, code), 100.0)
+                delay = (connection.due() or 0.0) - 100.0
+                assert 0.75 * wanted <= delay <= 1.25 * wanted
+            delays.append(delay)
+        assert len(set(delays)) > 10
 
 
 def test_an_outage_is_told_to_the_log_once_for_each_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

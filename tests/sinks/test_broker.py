@@ -92,6 +92,14 @@ def test_tls_is_on_unless_the_configuration_says_otherwise() -> None:
     assert MqttOptions(host="broker", plain_text=True).address == ("broker", 1883)
 
 
+def test_plain_text_is_told_at_each_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads the log sees that anyone on the way can read and change results."""
+    for start in (1, 2):
+        with Running(tmp_path, free_port()):
+            pass
+        assert caplog.text.count("plain text: anyone on the way can read") == start
+
+
 def test_a_wrong_password_is_shown_and_the_right_one_is_picked_up(tmp_path: Path) -> None:
     """The file is read anew at each try, so that a rotated password needs no restart."""
     (tmp_path / "password").write_text("wrong\n")
