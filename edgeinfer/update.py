@@ -254,9 +254,10 @@ class Updates:
         follower.state, follower.reason = counter.replace("_", " "), " ".join(reason.split())[:500]
         log.error("model %s: %s is %s: %s", follower.name, bad.name, follower.state, reason)
         follower.refused = bad
-        follower.trusted = self._store.previous(follower.name)
+        follower.trusted = before = self._store.previous(follower.name)
         try:
-            follower.trusted = self._store.rollback(follower.name, follower.reason, bad=bad)
+            found = self._store.rollback(follower.name, follower.reason, bad=bad)
+            follower.trusted = before if found == before else None  # one that somebody switched to meanwhile is new
         except EdgeinferError as error:  # none to go back to, or a disk that cannot be written to: in this process it is so
             log.error("model %s: %s", follower.name, error)
 

@@ -161,6 +161,29 @@ def test_a_restart_does_not_hide_what_a_new_model_does_worse(first: Bundle, tmp_
     assert "95 % of frames take" in next(iter(store.rejected("colours").values()))
 
 
+def test_a_bundle_that_comes_while_another_is_refused_is_watched_like_any_other(first: Bundle, tmp_path: Path,
+                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody installs the third at the moment when the daemon gives up the second: it is new, and not what was there before."""
+    monkeypatch.syspath_prepend(str(faulty_decoder(tmp_path / "site")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    store, rollback = _store(tmp_path), Store.rollback
+    deploy(store, first)
+    third = variant(first, tmp_path / "third", "3")
+
+    def overtaken(self: Store, *given: Any, **named: Any) -> Path:
+        monkeypatch.setattr(Store, "rollback", rollback)
+        deploy(store, third)
+        return rollback(self, *given, **named)
+
+    with Running(tmp_path, _document()) as daemon:
+        until(lambda: daemon.health()["pipelines"]["door"]["inferred"] > 30, "frames")
+        monkeypatch.setattr(Store, "rollback", overtaken)
+        deploy(store, variant(first, tmp_path / "second", "2", DecoderSpec("faulty", {"does": "raise", "each": 2})))
+        until(lambda: daemon.health()["models"]["door"]["model"] == "colours:3", "the third")
+        assert daemon.health()["models"]["door"]["probation"]["state"] == "watching"
+    assert not Settings(tmp_path / "state").accepted("colours", third.digest)
+
+
 def test_a_store_that_cannot_be_written_to_does_not_keep_a_bad_model(first: Bundle, tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """The link stays on the bad bundle; this process goes back all the same, once, and says why the link stayed."""
