@@ -29,19 +29,20 @@ import resource
 import signal
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeinfer.model import landlock, seccomp
 
-__all__ = ["confine", "memory_limit"]
+__all__ = ["confine", "memory_limit", "unseen"]
 
 _NOBODY = 65534
 _LEAST_MEMORY = 512 << 20  # the runtimes map about half of it before any model
 _MOST_FILE = 1 << 20  # of stderr: nothing else is written
 _DESCRIPTORS = 256
 _PROCESSES = 256  # and threads, beyond those of the user that run now
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 3, 4, 38
 _CAPABILITY_VERSION = 0x20080522  # two words each of effective, permitted, inheritable: capset(2)
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PROGRAMS = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/opt", "/nix/store", "/proc", "/sys", "/etc/ld.so.cache",
@@ -61,6 +62,19 @@ def memory_limit() -> int:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         spare = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) << 10
     return max(spare, _LEAST_MEMORY)
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """While such a process runs, the one that started it keeps its memory and its descriptors from all others of its user: where
+    there is neither Landlock nor a namespace, they would be as open to the model as its own (ptrace(2), proc_pid_mem(5))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_DUMPABLE, before == 1, 0, 0, 0)
 
 
 def confine(folder: str, *, devices: bool, memory: int, cpu_s: int) -> tuple[str, ...]:

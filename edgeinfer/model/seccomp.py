@@ -19,11 +19,11 @@ _X32 = 0x40000000  # a second set of numbers on x86-64
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
 # audit architecture; numbers of: socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, setsid, setpgid,
-# kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, io_uring_setup; and of tgkill
+# kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, io_uring_setup, pidfd_getfd; and of tgkill
 _NUMBERS = {
-    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 112, 109, 62, 200, 129, 297, 424, 425), 234),
-    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 157, 154, 129, 130, 138, 240, 424, 425), 131),
-    "arm": (0x40000028, (281, 283, 11, 387, 26, 376, 377, 66, 57, 37, 238, 178, 363, 424, 425), 268),
+    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 112, 109, 62, 200, 129, 297, 424, 425, 438), 234),
+    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 157, 154, 129, 130, 138, 240, 424, 425, 438), 131),
+    "arm": (0x40000028, (281, 283, 11, 387, 26, 376, 377, 66, 57, 37, 238, 178, 363, 424, 425, 438), 268),
 }
 
 

@@ -27,7 +27,7 @@ from edgeinfer import durable, errors
 from edgeinfer.errors import EdgeinferError, Fault, ModelError, UnavailableError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle, read
-from edgeinfer.model.sandbox import memory_limit
+from edgeinfer.model.sandbox import memory_limit, unseen
 
 __all__ = ["Verdict", "main", "remembered", "runtime_versions", "trial"]
 
@@ -116,7 +116,7 @@ def _in_child(bundle: Bundle, options: RuntimeOptions, timeout_s: float) -> Verd
     command = [sys.executable, "-m", "edgeinfer.model.sandbox", json.dumps(confinement), "edgeinfer.model.trial",
                msgspec.json.encode(options).decode()]
     where_we_are = Path(edgeinfer.__file__).resolve().parent.parent  # so that the child finds this package, installed or not
-    with _in_memory("verdict") as out, _in_memory("messages") as err:
+    with _in_memory("verdict") as out, _in_memory("messages") as err, unseen():
         code = _run(command, where_we_are, (out, err), timeout_s)
         if code is None:
             raise ModelError(name, f"a model that loads and runs within {timeout_s:g} s", f"no end; {_tail(err)}",
