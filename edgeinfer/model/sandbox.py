@@ -10,7 +10,7 @@ A parser that a malformed model has taken over is a program of somebody else's. 
     no capabilities       root or not
     no network            a network namespace without a device
     read-only             Landlock: writes nothing, reads only programs, libraries and its bundle; no TCP
-    calls                 seccomp: no sockets, no other programs, no signals to other processes
+    calls                 seccomp: no sockets, no other programs, no signals to other processes, no limits or priorities of theirs
 
 Each is taken where the kernel, or the sandbox that systemd has drawn already, allows it; what held is in the verdict. A
 delegate for a GPU or an Edge TPU opens devices, and its driver starts helpers and maps far more than it uses: with

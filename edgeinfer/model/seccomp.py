@@ -1,4 +1,5 @@
-"""A seccomp filter for a process that only computes: no sockets, no other programs, no signals to others. seccomp(2).
+"""A seccomp filter for a process that only computes: no sockets, no other programs, no signals to others, nor
+anything else that changes how they run. seccomp(2).
 
 Classic BPF over struct seccomp_data: the number of the system call at 0, the architecture at 4, the first argument at 16.
 """
@@ -19,11 +20,15 @@ _X32 = 0x40000000  # a second set of numbers on x86-64
 _PR_SET_SECCOMP, _FILTER = 22, 2
 
 # audit architecture; numbers of: socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, setsid, setpgid,
-# kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, io_uring_setup, pidfd_getfd; and of tgkill
+# kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, io_uring_setup, pidfd_getfd, setpriority, ioprio_set,
+# sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr; and of tgkill, prlimit64
 _NUMBERS = {
-    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 112, 109, 62, 200, 129, 297, 424, 425, 438), 234),
-    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 157, 154, 129, 130, 138, 240, 424, 425, 438), 131),
-    "arm": (0x40000028, (281, 283, 11, 387, 26, 376, 377, 66, 57, 37, 238, 178, 363, 424, 425, 438), 268),
+    "x86_64": (0xC000003E, (41, 42, 59, 322, 101, 310, 311, 112, 109, 62, 200, 129, 297, 424, 425, 438, 141, 251,
+                            142, 144, 203, 314), (234, 302)),
+    "aarch64": (0xC00000B7, (198, 203, 221, 281, 117, 270, 271, 157, 154, 129, 130, 138, 240, 424, 425, 438, 140, 30,
+                             118, 119, 122, 274), (131, 261)),
+    "arm": (0x40000028, (281, 283, 11, 387, 26, 376, 377, 66, 57, 37, 238, 178, 363, 424, 425, 438, 97, 314,
+                         154, 156, 241, 380), (268, 369)),
 }
 
 
@@ -44,12 +49,14 @@ def forbid(libc: ctypes.CDLL) -> bool:
     return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _steps(architecture: int, numbers: tuple[int, ...], tgkill: int) -> list[tuple[int, int, int, int]]:
-    """(code, jump if true, jump if false, value). Threads signal each other with tgkill, so that is for this process only."""
-    refuse = (_RETURN, 0, 0, _REFUSE)
+def _steps(architecture: int, numbers: tuple[int, ...], own: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """(code, jump if true, jump if false, value). ``own``: calls whose first argument is a process, which must be this one (or 0,
+    which means this one): threads signal each other, and ask for their limits."""
+    refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
     steps = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, architecture), refuse, (_LOAD, 0, 0, _NUMBER),
              (_AT_LEAST, 0, 1, _X32), refuse]
     for number in numbers:
         steps += [(_EQUAL, 0, 1, number), refuse]
-    steps += [(_EQUAL, 0, 3, tgkill), (_LOAD, 0, 0, _FIRST), (_EQUAL, 1, 0, os.getpid()), refuse]
-    return [*steps, (_RETURN, 0, 0, _ALLOW)]
+    for number in own:
+        steps += [(_EQUAL, 0, 5, number), (_LOAD, 0, 0, _FIRST), (_EQUAL, 1, 0, os.getpid()), (_EQUAL, 0, 1, 0), allow, refuse]
+    return [*steps, allow]

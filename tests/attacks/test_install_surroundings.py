@@ -217,6 +217,11 @@ EVIL: dict[str, tuple[str, str]] = {
     "sends a datagram": ("attempt(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)", "PermissionError"),
     "starts a shell": ("attempt(subprocess.run, ['/bin/sh', '-c', 'true'])", "PermissionError"),
     "kills its parent": ("attempt(os.kill, os.getppid(), 9)", "PermissionError"),
+    "takes its parent's descriptors": ("attempt(resource.prlimit, os.getppid(), resource.RLIMIT_NOFILE, (0, 0))", "PermissionError"),
+    "ends its parent by a limit": ("attempt(resource.prlimit, os.getppid(), resource.RLIMIT_CPU, (0, 0))", "PermissionError"),
+    "puts its parent last": ("attempt(os.setpriority, os.PRIO_PROCESS, os.getppid(), 19)", "PermissionError"),
+    "leaves its parent idle time": ("attempt(os.sched_setscheduler, os.getppid(), os.SCHED_IDLE, os.sched_param(0))", "PermissionError"),
+    "crowds its parent": ("attempt(os.sched_setaffinity, os.getppid(), {0})", "PermissionError"),
     "takes all memory": ("attempt(lambda: [bytearray(1 << 28) for _ in range(1 << 12)])", "MemoryError"),
     "needs more memory than there is": ("[bytearray(1 << 28) for _ in range(1 << 12)]", "fits into the memory"),
     "takes all descriptors": ("attempt(lambda: [os.dup(1) for _ in range(100000)])", "Too many open files"),
@@ -225,7 +230,7 @@ EVIL: dict[str, tuple[str, str]] = {
     "gives half a verdict": ("os.write(3, b'{\"verdict\": {}}'); os._exit(0)", "ended with 0"),
 }
 PRELUDE = """
-import ctypes, os, signal, socket, subprocess, time
+import ctypes, os, resource, signal, socket, subprocess, time
 attempted = []
 def fork():
     if os.fork() == 0:
