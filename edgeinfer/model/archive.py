@@ -110,9 +110,8 @@ def _looks_like(block: bytes) -> str:
 
 def _check_end(stream: BinaryIO, where: str) -> None:
     """A second block of zeros, then nothing but the zeros that fill tar's record of 20 blocks."""
-    _exactly(stream, _BLOCK, where)
-    rest = stream.read(20 * _BLOCK)
-    if any(rest) or len(rest) == 20 * _BLOCK:
+    second, rest = _exactly(stream, _BLOCK, where), stream.read(20 * _BLOCK)
+    if any(second) or any(rest) or len(rest) == 20 * _BLOCK:
         raise BundleError(where, "nothing after the end of the archive", "more bytes")
 
 

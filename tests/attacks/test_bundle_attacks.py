@@ -159,6 +159,7 @@ ARCHIVES: dict[str, Callable[[bytes], bytes]] = {
     "not an archive": lambda w: b"hello, world\n" * 100,
     "an empty file": lambda w: b"",
     "zeros": lambda w: bytes(10240),
+    "something in the second block of the end": lambda w: w[:-512] + b"#!/bin/sh".ljust(512, b"\0"),
     "something after the end": lambda w: w + b"#!/bin/sh",
     "a megabyte of zeros after the end": lambda w: w + bytes(1 << 20),
     "content in the padding": lambda w: w.replace(b"blue\n\0", b"blue\nX", 1),
