@@ -11,9 +11,9 @@ inputs     the distribution of inputs      the calibration: stability index of `
 =========  ==============================  =====================================================  ==================
 
 After a restart the figures of the old model are those that were kept, and the new one's latency is held against them at the
-end: a device that has just started is slow. Nothing is judged before ``min_frames`` frames (samples, for distributions).
-Distributions are left for the end because a scene changes, too: over the whole time they say more of the model and less of
-the hour.
+end: a device that has just started is slow. Nothing is judged before ``min_frames`` frames (samples, for distributions), but
+for a model that fails on the few that it saw by the end; one that saw none is watched until it does. Distributions are left
+for the end because a scene changes, too: over the whole time they say more of the model and less of the hour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LEAST_MORE_MS = 5.0
 class UpdateOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a new model is watched after it took over, and what sends it back. A limit of 0 is not watched."""
 
-    probation_s: float = 600.0  # how long; 0: not at all
+    probation_s: float = 600.0  # how long, and until the first frame; 0: not at all
     deadline_ms: float = 0.0  # p95 of a frame's way; 0: twice the old model's, and at least 5 ms more
     max_failed: float = 0.02  # share of frames that the model or its decoder fails on; 1 is not watched
     max_psi: float = 4.0  # population stability index of the scores against the old model's
@@ -77,8 +77,10 @@ class Probation:
 
     def judge(self, figures: Mapping[str, Figures], now_s: float) -> str:
         """The state after these figures; it changes once. ``now_s``: a monotonic clock."""
-        if self.state == "watching":
-            over = now_s >= self.until_s
+        if not self._options.probation_s:
+            self.state = "accepted"
+        elif self.state == "watching":
+            over = now_s >= self.until_s and any(new.frames for new in figures.values())  # who saw no frame proved nothing
             for name, new in figures.items():
                 self.reason = self.reason or self._violation(name, new, over)
             self.state = "violated" if self.reason else "accepted" if over else "watching"
@@ -86,14 +88,16 @@ class Probation:
 
     def _violation(self, name: str, new: Figures, over: bool) -> str:
         old = self._old.get(name)
-        found = self._failed(new, old) or self._late(new, None if self._restarted and not over else old)
+        found = self._failed(new, old, over) or self._late(new, None if self._restarted and not over else old)
         if not found and over and old is not None:
             found = self._scores(new, old) or self._inputs(new, old)
         return f"{name}: {found}" if found else ""
 
-    def _failed(self, new: Figures, old: Figures | None) -> str:
+    def _failed(self, new: Figures, old: Figures | None, over: bool) -> str:
+        """Of few frames, at the end, more than may fail of ``min_frames`` are too many, as where all fail of a frame a minute."""
+        least = self._options.min_frames
         allowed = max(self._options.max_failed, 2 * old.failed / old.frames if old is not None and old.frames else 0.0)
-        if new.frames < self._options.min_frames or new.failed <= allowed * new.frames:
+        if (new.frames < least and not over) or new.failed <= allowed * max(new.frames, least):
             return ""
         return f"{new.failed} of {new.frames} frames failed (at most {allowed:.3g} of them may)"
 

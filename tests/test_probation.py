@@ -31,6 +31,10 @@ CASES: dict[str, tuple[UpdateOptions, Figures | None, Figures, float, str, str]]
     "all was well": (OPTIONS, OLD, GOOD, 100, "accepted", ""),
     "too few frames to say": (OPTIONS, OLD, GOOD._replace(frames=49, failed=49, p95_ms=900), 50, "watching", ""),
     "frames fail": (OPTIONS, OLD, GOOD._replace(failed=3), 1, "violated", "3 of 100 frames failed"),
+    "all of few frames failed": (OPTIONS, OLD, GOOD._replace(frames=10, failed=10), 100, "violated", "10 of 10 frames failed"),
+    "one of few frames failed": (OPTIONS, OLD, GOOD._replace(frames=10, failed=1), 100, "accepted", ""),
+    "no frame was seen": (OPTIONS, OLD, GOOD._replace(frames=0), 1000, "watching", ""),
+    "no probation": (UpdateOptions(probation_s=0), OLD, GOOD._replace(failed=100), 0, "accepted", ""),
     "as few fail as before": (OPTIONS, OLD._replace(failed=30), GOOD._replace(failed=5), 1, "watching", ""),
     "failures are not watched": (UpdateOptions(max_failed=1, min_frames=50), OLD, GOOD._replace(failed=100), 1, "watching", ""),
     "slower than twice": (OPTIONS, OLD, GOOD._replace(p95_ms=20.1), 1, "violated", "up to 20.1 ms (at most 20.0 ms)"),
@@ -77,10 +81,10 @@ def test_one_bad_pipeline_is_enough() -> None:
 
 @given(st.integers(0, 500), st.integers(0, 500), st.floats(0, 1e5), st.floats(0, 1000))
 def test_any_figures_are_judged(frames: int, failed: int, p95_ms: float, now_s: float) -> None:
-    """Nothing divides by zero, and after the time the answer is final."""
+    """Nothing divides by zero, and after the time the answer is final, unless no frame was seen."""
     probation = Probation(UpdateOptions(probation_s=100, min_frames=1), {"door": OLD._replace(frames=0)}, 0.0)
     state = probation.judge({"door": Figures(frames + failed, failed, p95_ms, _scores(), None)}, now_s)
-    assert state != "watching" or now_s < 100
+    assert state != "watching" or now_s < 100 or not frames + failed
 
 
 @pytest.mark.parametrize(("clean", "boot_id", "starts", "boots"), [
