@@ -198,7 +198,7 @@ class Store:
             folder, current, previous = self._named(name), self.current(name), self.previous(name)
             if bad is not None and current is not None and current.name != bad.name:
                 return current  # somebody else was quicker
-            if reason and current is not None:
+            if reason and current is not None and (current / MANIFEST).is_file():
                 self._reject(name, _digest(current), reason)
             if previous is None:
                 raise DataError(name, "a previous bundle to go back to", "none", "install another: edgeinfer install X.eib")

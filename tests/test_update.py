@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,24 @@ def test_a_start_that_fails_before_any_model_runs_is_held_against_nobody(first: 
     record = store.probation("colours")
     assert record is not None
     assert record.starts == 1
+
+
+@pytest.mark.parametrize("damage", ["manifest cut", "manifest gone", "model"])
+def test_a_new_bundle_that_is_damaged_gives_way_to_the_one_before(damage: str, first: Bundle, tmp_path: Path) -> None:
+    """Whichever of its files the card lost: the daemon starts."""
+    store = _store(tmp_path)
+    deploy(store, first)
+    assert _settled(tmp_path) == {}
+    folder = deploy(store, variant(first, tmp_path / "second", "2"))
+    if damage == "manifest gone":
+        (folder / "manifest.json").unlink()
+    else:
+        victim = folder / ("manifest.json" if damage == "manifest cut" else first.manifest.model)
+        os.truncate(victim, 100)
+    assert folder.name in _settled(tmp_path)["colours"]
+    current = store.current("colours")
+    assert current is not None
+    assert read(current).digest == first.digest
 
 
 def test_an_orderly_end_is_held_against_nobody(first: Bundle, tmp_path: Path) -> None:
