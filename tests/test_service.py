@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import subprocess
@@ -25,8 +26,9 @@ from edgeinfer.errors import (
     UsageError,
 )
 from edgeinfer.service import account, systemd
+from edgeinfer.service import install as installing
 from edgeinfer.service.files import write
-from edgeinfer.service.install import make_plan
+from edgeinfer.service.install import install, make_plan
 from edgeinfer.service.layout import Layout, drop_in, drop_ins, template
 from edgeinfer.service.needs import Needs, needs_of
 from edgeinfer.service.rehearsal import raise_as_said
@@ -319,6 +321,22 @@ def test_who_is_not_root_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UsageError, match=r"expected root, got user 1000\n  hint: sudo "):
         run("uninstall")
+
+
+@pytest.mark.parametrize(("stale", "asked"), [("yes", ["daemon-reload", "restart"]), ("no", [])])
+def test_an_installation_that_was_killed_is_finished_by_the_next(stale: str, asked: list[str], image: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files were written, and systemd was not told: they are as they should be, and the service is not."""
+    called: list[str] = []
+    facts = {"NeedDaemonReload": stale, "UnitFileState": "enabled", "ActiveState": "active"}
+    monkeypatch.setattr(systemd, "show", lambda _unit, *names: {name: facts[name] for name in names})
+    monkeypatch.setattr(systemd, "systemctl", lambda *words: called.append(words[0]))
+    monkeypatch.setattr(account, "ensure", lambda _: False)
+    monkeypatch.setattr(installing, "rehearse", lambda *_: {"bill": []})
+    monkeypatch.setattr(installing, "_write", lambda *_: False)
+    plan = make_plan(Path("/etc/edgeinfer/edgeinfer.yaml"), Layout(root=image))
+    done = install(dataclasses.replace(plan, layout=Layout()), start=True)
+    assert (called, bool(done)) == (asked, bool(asked))
 
 
 SHOWN = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "MainPID": "17",

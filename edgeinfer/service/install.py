@@ -128,8 +128,9 @@ def install(plan: Plan, start: bool) -> list[str]:
     changed = _write(plan, memory, done)
     if not here:
         return done + _enable_in_image(layout)
-    if changed:
+    if changed or systemd.show(layout.unit, "NeedDaemonReload").get("NeedDaemonReload") == "yes":  # left by one that was killed
         systemd.systemctl("daemon-reload")
+        changed = True
     return done + _start(layout, changed, start)
 
 
