@@ -11,9 +11,9 @@ import pytest
 __all__ = ["SystemCalls"]
 
 _WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg")
-_WAYS_AROUND = ("sendfile", "splice", "vmsplice", "tee", "copy_file_range", "memfd_create")
+_WAYS_AROUND = ("sendfile", "splice", "vmsplice", "tee", "copy_file_range")
 _OPENS = ("open", "openat", "creat")
-_CALLS = (*_WRITES, *_WAYS_AROUND, *_OPENS, "mmap", "bind", "listen", "execve")
+_CALLS = (*_WRITES, *_WAYS_AROUND, *_OPENS, "memfd_create", "mmap", "bind", "listen", "execve")
 _LINE = re.compile(r"(?P<process>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
@@ -54,6 +54,8 @@ class SystemCalls:
             self.written += _texts(arguments)
         elif call in _OPENS and re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_APPEND|O_TMPFILE", arguments):
             self.opened.add(_texts(arguments)[0].decode())
+        elif call == "memfd_create":  # a file without a place: what is written to it is seen, unless it is mapped
+            self.opened.add(f"memfd:{_texts(arguments)[0].decode()}")
         elif call == "listen":
             self.listening.append(arguments.strip())
         elif call in _WAYS_AROUND or (call == "mmap" and "MAP_SHARED" in arguments and "PROT_WRITE" in arguments

@@ -28,7 +28,7 @@ from tests.systemcalls import SystemCalls
 HEIGHT, WIDTH, PICTURES = 48, 64, 3
 FORMATS = ("RGB", "GREY", "YUYV", "NV12", "I420")
 WRITTEN = (r"{state}/(outbox\.db(-wal|-shm|-journal|-ballast|\.lock)?|trials/.*|\.?(settings|announced)\.json.*)", r"{run}/\.?health\.json.*",
-           r"{tmp}(/.*)?", r"/dev/null", r"/proc/self/oom_score_adj")
+           r"{tmp}(/.*)?", r"/dev/null", r"/proc/self/oom_score_adj", r"memfd:(verdict|messages)")
 
 
 @pytest.fixture(scope="module")
