@@ -52,7 +52,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
 
 
 def _make_ready(guest: Guest) -> None:
-    guest.deploy("sound")
+    guest.deploy("sound", "i2c")
     guest.vivid()
     guest.run("modprobe v4l2loopback video_nr=10 && udevadm settle")
     _sensor(guest.machine)
