@@ -9,7 +9,7 @@ import msgspec
 
 from edgeinfer.scene.events import Events
 from edgeinfer.scene.polygon import Point, check
-from edgeinfer.scene.tracker import Track
+from edgeinfer.scene.tracker import TREMBLE, Track
 
 __all__ = ["Line", "LineOptions"]
 
@@ -21,7 +21,8 @@ class LineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     points: tuple[Point, Point]
     labels: tuple[str, ...] = ()  # only these; none: all
     anchor: Literal["bottom", "centre"] = "bottom"
-    margin: float = 0.02  # how far beyond the line a thing must be, in fractions of the frame: what only trembles on it never is
+    margin: float = 0.02  # how far beyond the line a thing must be, in fractions of the frame, and at least a tenth of its size:
+    # what only trembles on it never is
 
     def __post_init__(self) -> None:
         check(self.points, "points", least=2)
@@ -67,10 +68,16 @@ class Line:
             met = before_along + (along - before_along) * before / (before - beyond)
             self._through[slot] = 0 <= met <= self._length
         self._last[slot] = along, beyond
-        if track.id and beyond * self._sides[slot] < 0 and abs(beyond) > self._options.margin:
+        if track.id and beyond * self._sides[slot] < 0 and abs(beyond) > self._margin(track):
             self._sides[slot] = -self._sides[slot]
             if self._through[slot]:
                 self._count(track, "in" if beyond > 0 else "out", events)
+
+    def _margin(self, track: Track) -> float:
+        """How far beyond the line is far enough: a box of twice the size trembles twice as much."""
+        ahead, down = self._along
+        size = abs(down) * (track.right - track.left) + abs(ahead) * (track.bottom - track.top)
+        return max(self._options.margin, TREMBLE * size)
 
     def _place(self, track: Track) -> tuple[float, float]:
         """How far along the line, and how far to its right, in fractions of the frame (y goes down, so right is clockwise)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 __all__ = ["Point", "Points", "Polygon", "check"]
@@ -29,6 +30,11 @@ class Polygon:
                 inside = not inside
         return inside
 
+    def near(self, x: float, y: float, across: float, down: float) -> bool:
+        """Whether an edge comes into the ellipse around a point with these half axes (fractions of the frame, above 0)."""
+        return any(_apart((x0 - x) / across, (y0 - y) / down, (x1 - x) / across, (y1 - y) / down) < 1
+                   for (x0, y0), (x1, y1) in self._edges)
+
     def share_of(self, left: float, top: float, right: float, bottom: float) -> float:
         """How much of a box lies in the polygon, 0..1 of the box's area. Sutherland and Hodgman, "Reentrant polygon clipping"
         (1974), against the box's four sides; the edges that it leaves along the sides of a concave polygon enclose nothing."""
@@ -40,6 +46,14 @@ class Polygon:
             points = _clip(points, axis, limit, sign)
         twice = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True))
         return min(abs(twice) / 2 / area, 1.0)
+
+
+def _apart(x0: float, y0: float, x1: float, y1: float) -> float:
+    """How far a line from one point to another is from the origin."""
+    ahead, down = x1 - x0, y1 - y0
+    share = -(x0 * ahead + y0 * down) / max(ahead * ahead + down * down, 1e-18)
+    share = min(max(share, 0.0), 1.0)
+    return math.hypot(x0 + share * ahead, y0 + share * down)
 
 
 def _clip(points: list[Point], axis: int, limit: float, sign: int) -> list[Point]:

@@ -19,7 +19,9 @@ from edgeinfer.model.result import Box, Detections
 from edgeinfer.model.tensor import Array
 from edgeinfer.scene.kalman import Kalman
 
-__all__ = ["Track", "TrackOptions", "Tracker"]
+__all__ = ["TREMBLE", "Track", "TrackOptions", "Tracker"]
+
+TREMBLE = 0.1  #: a box in sight of a detector trembles by less than this part of its sides, however still the thing stands
 
 _REACH = 0.5  # how far from its prediction a thing may be found, in its sizes
 _REACH_PER_S = 1.5  # and so much more for each second

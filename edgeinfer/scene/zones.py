@@ -10,12 +10,13 @@ import msgspec
 from edgeinfer.model.result import Box, Detections
 from edgeinfer.scene.events import Events, Reason
 from edgeinfer.scene.polygon import Points, Polygon, check
-from edgeinfer.scene.tracker import Track
+from edgeinfer.scene.tracker import TREMBLE, Track
 
 __all__ = ["Anchor", "Zone", "ZoneOptions", "leave_out"]
 
 Anchor = Literal["bottom", "centre", "overlap"]
 _Told = Literal["enter", "leave", "dwell", "count", "occupied", "empty"]
+_STILL = 0.8  # of the overlap: who has less is out of the zone again
 
 
 class ZoneOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +69,14 @@ class Zone:
         y = box.bottom if self._options.anchor == "bottom" else (box.top + box.bottom) / 2
         return self._polygon.contains((box.left + box.right) / 2, y)
 
+    def keeps(self, box: Box | Track) -> bool:
+        """Whether a box that stood in the polygon still does: what only trembles on the edge has not left."""
+        if self._options.anchor == "overlap":
+            return self._polygon.share_of(box.left, box.top, box.right, box.bottom) >= _STILL * self._options.overlap
+        y = box.bottom if self._options.anchor == "bottom" else (box.top + box.bottom) / 2
+        across, down = (max(TREMBLE * side, 1e-6) for side in (box.right - box.left, box.bottom - box.top))
+        return self.holds(box) or self._polygon.near((box.left + box.right) / 2, y, across, down)
+
     def wants(self, label: str) -> bool:
         return not self._options.labels or label in self._options.labels
 
@@ -119,7 +128,7 @@ class Zone:
         self.changes += 1
 
     def _judge(self, track: Track, stay: _Stay, now_ns: int, events: Events) -> None:
-        if self.holds(track) == stay.inside:
+        if (self.keeps(track) if stay.inside else self.holds(track)) == stay.inside:
             stay.other_ns = -1
         else:
             stay.other_ns = now_ns if stay.other_ns < 0 else stay.other_ns

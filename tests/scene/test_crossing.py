@@ -21,8 +21,8 @@ from tests.scene.boxes import SECOND, at, detections
 DOWN = ((0.5, 0.2), (0.5, 0.8))  # from the top down: "in" is to its right, which is the frame's left
 
 
-def counted(path: Callable[[float], Sequence[Box]], seconds: float, fps: float = 10, **options: Any) -> dict[str, int]:
-    tracker, line, events = Tracker(TrackOptions()), Line("door", LineOptions(points=DOWN, **options), 64), Events()
+def counted(path: Callable[[float], Sequence[Box]], seconds: float, fps: float = 10, points: Any = DOWN, **options: Any) -> dict[str, int]:
+    tracker, line, events = Tracker(TrackOptions()), Line("door", LineOptions(points=points, **options), 64), Events()
     for number in range(round(seconds * fps)):
         tracker.update(detections(path(number / fps)), round(number / fps * SECOND))
         line.see(tracker.tracks, events)
@@ -43,6 +43,15 @@ def test_who_trembles_on_the_line_is_counted_once() -> None:
     shaken = random.Random(5)
     assert counted(lambda t: [at(max(0.8 - 0.1 * t, 0.45 if t > 6 else 0.5) + shaken.uniform(-0.015, 0.015), 0.5)], 10) \
         == {"in": 1, "out": 0}
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+@pytest.mark.parametrize("height", [0.1, 0.3, 0.7])
+def test_who_stands_on_the_line_is_not_counted_again_and_again(height: float, fps: float) -> None:
+    """A box of any size trembles by 2 % of its sides for two minutes: once on the other side at most."""
+    shaken = random.Random(4)
+    counts = counted(lambda _: [at(0.5, 0.5 + shaken.gauss(0, 0.02 * height), 0.1, height)], 120, fps, points=((0.2, 0.5), (0.8, 0.5)))
+    assert sum(counts.values()) <= 1
 
 
 def test_who_goes_round_its_end_is_not_counted() -> None:
@@ -77,7 +86,7 @@ def test_in_and_out_take_turns_and_end_on_the_side_where_it_is(stops: list[Point
         beyond = 0.5 - x
         if side is None:
             side = 1 if beyond > 0 else -1
-        elif beyond * side < 0 and abs(beyond) > 0.02:
+        elif beyond * side < 0 and abs(beyond) > 0.03:  # a tenth of its width
             side, difference = -side, difference - side
     assert tracker.begun == 1
     assert line.counts["in"] - line.counts["out"] == difference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -53,10 +54,25 @@ def test_the_share_of_a_box_is_what_drawing_it_says(corners: list[Point], corner
     assert Polygon(corners).share_of(left, top, right, bottom) == pytest.approx(cut.mean(), abs=0.03)
 
 
+reaches = st.integers(1, 30).map(lambda value: value / 100)
+
+
+@given(shapes, points, reaches, reaches)
+def test_an_edge_is_near_where_one_of_its_points_lies_in_the_ellipse(corners: list[Point], point: Point, across: float, down: float) -> None:
+    """By looking at a thousand points of each edge."""
+    shares = np.linspace(0, 1, 1001)[:, None]
+    closed = np.array([*corners, corners[0]])
+    along = np.concatenate([start + shares * (end - start) for start, end in itertools.pairwise(closed)])
+    away = np.hypot((along[:, 0] - point[0]) / across, (along[:, 1] - point[1]) / down).min()
+    assume(abs(away - 1) > 0.01)
+    assert Polygon(corners).near(*point, across, down) == (away < 1)
+
+
 @given(st.lists(points, min_size=3, max_size=20), points)
 def test_no_polygon_makes_trouble(corners: list[Point], point: Point) -> None:
     polygon = Polygon(corners)
     polygon.contains(*point)
+    polygon.near(*point, 1e-6, 0.1)
     assert 0 <= polygon.share_of(*point, point[0] + 0.1, point[1] + 0.1) <= 1
 
 

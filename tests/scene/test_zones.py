@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,13 +38,13 @@ def play(path: Callable[[float], list[Box]], seconds: float, *, fps: float = 10,
 
 
 def walk(t: float) -> list[Box]:
-    """From the left to the right at 0.1 a second: in the door from 2.95 s to 6.95 s."""
+    """From the left to the right at 0.1 a second: in the door from 2.95 s to 6.95 s, beyond its edge from 7.05 s on."""
     return [at(0.105 + 0.1 * t, 0.7)]
 
 
 def test_who_walks_through_enters_and_leaves_once() -> None:
     assert play(walk, 8.5, settle_s=0, empty_s=0.5) == [
-        (3.0, "enter", 1, 1), (3.0, "occupied", 0, 1), (7.0, "leave", 1, 0), (7.5, "empty", 0, 0)]
+        (3.0, "enter", 1, 1), (3.0, "occupied", 0, 1), (7.1, "leave", 1, 0), (7.6, "empty", 0, 0)]
 
 
 def test_who_trembles_on_the_edge_enters_once() -> None:
@@ -51,6 +52,20 @@ def test_who_trembles_on_the_edge_enters_once() -> None:
     told = play(lambda t: [at(0.4 + (0.01 if t > 3 or round(t * 10) % 2 else -0.01), 0.7)], 5, settle_s=0.3)
     assert [reason for _, reason, _, _ in told] == ["enter", "occupied"]
     assert told[0][0] == 3.4  # it came to stay at 3.1 s
+
+
+@pytest.mark.parametrize("fps", [2, 5, 10, 15, 30])
+@pytest.mark.parametrize(("anchor", "x", "y"), [("bottom", 0.4, 0.7), ("bottom", 0.6, 0.4), ("centre", 0.8, 0.7), ("overlap", 0.4, 0.7)])
+def test_who_stands_on_the_edge_for_two_minutes_enters_once(anchor: Any, x: float, y: float, fps: float) -> None:
+    """The detector's box trembles by 3 % of its sides, so that the thing is now within the edge and now beyond it."""
+    shaken = random.Random(2)
+
+    def path(_: float) -> list[Box]:
+        across, down, wide = shaken.gauss(0, 0.003), shaken.gauss(0, 0.009), shaken.gauss(0, 0.004)
+        return [at(x + across, y + down, 0.1 + wide, 0.3 + down)]
+
+    told = play(path, 120, fps=fps, anchor=anchor, events=("enter", "leave"))
+    assert [reason for _, reason, _, _ in told] in (["enter"], [])
 
 
 def test_a_stay_is_told_once_and_counts_from_the_first_sight() -> None:
