@@ -76,7 +76,7 @@ class Line:
     def _margin(self, track: Track) -> float:
         """How far beyond the line is far enough: a box of twice the size trembles twice as much."""
         ahead, down = self._along
-        size = abs(down) * (track.right - track.left) + abs(ahead) * (track.bottom - track.top)
+        size: float = abs(down) * (track.right - track.left) + abs(ahead) * (track.bottom - track.top)
         return max(self._options.margin, TREMBLE * size)
 
     def _place(self, track: Track) -> tuple[float, float]:

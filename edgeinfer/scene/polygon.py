@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -70,14 +71,33 @@ def _clip(points: list[Point], axis: int, limit: float, sign: int) -> list[Point
 
 
 def check(points: Points, what: str, least: int = 3) -> None:
-    """Raises ValueError where these are no points of a polygon within the frame."""
+    """Raises ValueError where these are no points of a simple polygon (of a line: ``least`` 2) within the frame."""
     if not least <= len(points) <= _MOST_POINTS:
         raise ValueError(f"expected {what} of {least} to {_MOST_POINTS} points, got {len(points)}")
     for x, y in points:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"expected {what} in fractions of the frame (0 to 1), got [{x:g}, {y:g}]")
-    if least >= 3 and abs(_area(points)) < 1e-6:
+    if least < 3:
+        return
+    crossed = _crossed(points)
+    if crossed is not None:
+        one, other = (f"[{x0:g}, {y0:g}] to [{x1:g}, {y1:g}]" for (x0, y0), (x1, y1) in crossed)
+        raise ValueError(f"expected {what} in order around the polygon, got {one} and {other}, which cross")
+    if abs(_area(points)) < 1e-6:
         raise ValueError(f"expected {what} that enclose something, got an area of 0")
+
+
+def _crossed(points: Points) -> tuple[tuple[Point, Point], tuple[Point, Point]] | None:
+    """Two sides that cross; one that only touches another is fine."""
+    sides = list(zip(points, points[1:] + points[:1], strict=True))
+    return next(((one, other) for one, other in itertools.combinations(sides, 2)
+                 if _parted(*one, *other) and _parted(*other, *one)), None)
+
+
+def _parted(start: Point, end: Point, one: Point, other: Point) -> bool:
+    """Whether two points lie on either side of a line."""
+    turns = [(end[0] - start[0]) * (y - start[1]) - (end[1] - start[1]) * (x - start[0]) for x, y in (one, other)]
+    return min(turns) < -1e-9 and max(turns) > 1e-9
 
 
 def _area(points: Points) -> float:

@@ -76,6 +76,14 @@ def test_no_polygon_makes_trouble(corners: list[Point], point: Point) -> None:
     assert 0 <= polygon.share_of(*point, point[0] + 0.1, point[1] + 0.1) <= 1
 
 
+@given(shapes)
+def test_a_simple_polygon_is_taken(corners: list[Point]) -> None:
+    """Concave ones, and one whose first point stands at its end again."""
+    inside = tuple((min(max(x, 0), 1), min(max(y, 0), 1)) for x, y in corners)
+    check(inside, "points")
+    check((*inside, inside[0]), "points")
+
+
 def test_neighbours_that_share_an_edge_never_both_hold_a_point() -> None:
     left, right = Polygon([(0, 0), (0.5, 0), (0.5, 1), (0, 1)]), Polygon([(0.5, 0), (1, 0), (1, 1), (0.5, 1)])
     for y in (0.1, 0.5, 0.9):
@@ -86,6 +94,8 @@ def test_neighbours_that_share_an_edge_never_both_hold_a_point() -> None:
     (((0.0, 0.0), (1.0, 1.0)), "3 to 64 points, got 2"),
     (((0.0, 0.0), (1.0, 1.0), (0.5, 2.0)), r"fractions of the frame \(0 to 1\), got \[0.5, 2\]"),
     (((0.0, 0.0), (0.5, 0.5), (1.0, 1.0)), "an area of 0"),
+    (((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.5)), r"in order around the polygon, got \[0, 0\] to \[1, 1\] and \[1, 0\] to \[0, 0.5\]"),
+    (((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)), "which cross"),
     (((0.0, 0.0), (float("nan"), 0.5), (1.0, 1.0)), "fractions"),
 ])
 def test_what_is_no_polygon_is_refused(corners: tuple[Point, ...], says: str) -> None:
