@@ -15,6 +15,7 @@ from edgeinfer.scene.zones import ZoneOptions
 __all__ = ["Drawn", "read_drawn"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NO_TEXT = re.compile(r"y|n|yes|no|on|off|true|false|null|[\d-].*", re.IGNORECASE)  # what YAML may take for something else
 
 
 class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +28,7 @@ class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """To be pasted below a pipeline; "" where nothing is drawn."""
         text = ""
         for kind, places in (("zones", self.zones), ("lines", self.lines)):
-            rows = [f"  {name}: {{{_fields(options)}}}\n" for name, options in places.items()]
+            rows = [f"  {_key(name)}: {{{_fields(options)}}}\n" for name, options in places.items()]
             text += f"{kind}:\n{''.join(rows)}" if rows else ""
         return text
 
@@ -54,6 +55,10 @@ def _said(options: ZoneOptions | LineOptions) -> dict[str, Any]:
     plain = {field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(options) if not field.required}
     said: Mapping[str, Any] = msgspec.to_builtins(options)
     return {name: value for name, value in said.items() if name not in plain or value != plain[name]}
+
+
+def _key(name: str) -> str:
+    return f'"{name}"' if _NO_TEXT.fullmatch(name) else name
 
 
 def _fields(options: ZoneOptions | LineOptions) -> str:

@@ -39,6 +39,13 @@ def test_options_that_were_there_stay() -> None:
         'events: ["enter"]}\nlines:\n  door: {points: [[0.1, 0.2], [0.9, 0.25]], margin: 0.05}\n')
 
 
+@pytest.mark.parametrize("name", ["on", "No", "y", "null", "TRUE", "1", "12_30", "0x10", "1e5", "2026-01-01", "-", "---", "door", "on-top", "_1"])
+def test_every_name_that_may_be_drawn_is_a_name_in_yaml(name: str) -> None:
+    """Whatever YAML would make of it."""
+    drawn = read_drawn(json.dumps({"zones": {name: {"points": TRIANGLE}}, "lines": {name: {"points": TRIANGLE[:2]}}}).encode())
+    assert taken(drawn.yaml()) == drawn
+
+
 thousandths = st.integers(0, 1000).map(lambda number: number / 1000)
 
 

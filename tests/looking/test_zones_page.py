@@ -72,7 +72,7 @@ def test_a_zone_and_a_line_are_drawn_and_come_out_as_yaml(browser: Browser, page
     mouse(browser, "mousePressed", 0.4, 0.6)
     mouse(browser, "mouseMoved", 0.5, 0.7)
     mouse(browser, "mouseReleased", 0.5, 0.7)
-    browser.value("at('list').querySelector('input').value = 'yard'; at('list').querySelector('input').dispatchEvent(new Event('input'))")
+    browser.value("at('list').querySelector('input').value = '12'; at('list').querySelector('input').dispatchEvent(new Event('input'))")
     browser.value("at('list').querySelector('select').value = '1'; at('list').querySelector('select').dispatchEvent(new Event('change'))")
     browser.value("at('line').click()")
     click(browser, (0.6, 0.5), (0.9, 0.5))
@@ -83,8 +83,8 @@ def test_a_zone_and_a_line_are_drawn_and_come_out_as_yaml(browser: Browser, page
     out, err, code = page.end()
     assert (out, code) == (told, 0)
     drawn = taken(out)
-    assert np.allclose(drawn.zones["yard"].points, (*SQUARE[:2], (0.5, 0.7), SQUARE[3]), atol=0.01)
-    assert drawn.zones["yard"].exclude
+    assert np.allclose(drawn.zones["12"].points, (*SQUARE[:2], (0.5, 0.7), SQUARE[3]), atol=0.01)
+    assert drawn.zones["12"].exclude
     assert np.allclose(drawn.lines["line-1"].points, ((0.9, 0.5), (0.6, 0.5)), atol=0.01)
     assert "On this machine only" in err
     assert [event for event in browser.events if event.get("method") in (
