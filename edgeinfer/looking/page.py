@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from edgeinfer.errors import UnavailableError
 
@@ -46,11 +46,10 @@ class LocalPage:
         """Raises UnavailableError where the port is taken. 0: any that is free."""
         token = secrets.token_urlsafe(16)
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(routes, token))
+            self._server = _Server(("127.0.0.1", port), _handler(routes, token))
         except (OSError, OverflowError) as error:
             raise UnavailableError("--port", "a port that is free on 127.0.0.1", f"{port}: {error}",
                                    "leave --port out: any that is free is taken") from error
-        self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}/{token}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="page", daemon=True)
@@ -63,6 +62,15 @@ class LocalPage:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who has gone away is no fault; a fault of a route is one, and is told."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 def _handler(routes: Mapping[str, Route], token: str) -> type[BaseHTTPRequestHandler]:
@@ -95,9 +103,8 @@ def _handler(routes: Mapping[str, Route], token: str) -> type[BaseHTTPRequestHan
                 self.close_connection = True
 
         def _from_here(self) -> bool:
-            host = urlsplit(f"//{self.headers.get('Host', '')}")
-            origin = self.headers.get("Origin")
-            return host.hostname in _NAMES and origin in (None, f"http://{self.headers.get('Host')}")
+            host = self.headers.get("Host", "")
+            return host.partition(":")[0].lower() in _NAMES and self.headers.get("Origin") in (None, f"http://{host}")
 
         def _send(self, reply: Reply) -> None:
             whole = isinstance(reply.body, bytes)

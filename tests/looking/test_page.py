@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
+import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -47,7 +49,7 @@ def test_who_has_the_address_is_served(page: LocalPage) -> None:
 @pytest.mark.parametrize(("name", "method", "headers"), [
     ("/", "GET", {}), ("/wrong/", "GET", {}), ("/wrong/done", "POST", {}), ("/%2e%2e/etc/passwd", "GET", {}), ("other", "GET", {}),
     ("", "GET", {"Host": "evil.example"}), ("", "GET", {"Origin": "http://evil.example"}), ("done", "POST", {"Origin": "null"}),
-    ("done", "GET", {}), ("", "GET", {"Host": ""}),
+    ("done", "GET", {}), ("", "GET", {"Host": ""}), ("", "GET", {"Host": "[::1"}), ("", "GET", {"Host": "localhost.evil.example"}),
 ])
 def test_all_others_find_nothing(page: LocalPage, name: str, method: str, headers: dict[str, str]) -> None:
     """Another word, another name, a page of another site, a name that was bound to this address."""
@@ -58,6 +60,19 @@ def test_a_body_without_end_is_not_read(page: LocalPage) -> None:
     """It is refused by its stated length, or for having none."""
     assert ask(page, "done", "POST", Content_Length=str(1 << 40))[0] == 413
     assert ask(page, "done", "POST", Content_Length="-1")[0] == 413
+
+
+@pytest.mark.parametrize("said", ["GET ", "GET /x HTTP/1.1\r\n", "POST {path}done HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{"])
+def test_who_goes_away_in_the_middle_is_not_told_to_the_terminal(page: LocalPage, capsys: pytest.CaptureFixture[str], said: str) -> None:
+    """A window that is closed, a scanner of ports: the connection is reset while it is read."""
+    with socket.create_connection(("127.0.0.1", page.port)) as client:
+        client.sendall(said.format(path=urlsplit(page.address).path).encode())
+        assert ask(page)[0] == 200  # that one was accepted before
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join(10)
+    assert capsys.readouterr().err == ""
 
 
 def test_it_listens_on_this_machine_only(page: LocalPage) -> None:
