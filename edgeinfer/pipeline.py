@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from edgeinfer.attention import Attention
 from edgeinfer.capture import Capture
 from edgeinfer.counters import Latency, Scores
 from edgeinfer.gate import Gate
@@ -71,6 +72,7 @@ class Pipeline:
         self.schedule = schedule
         self.motion = motion
         self.scene = scene
+        self._attention = Attention(gate, schedule, motion, scene)
         self.tenure = Tenure()
         self.sequence = 0
         self.desk: Desk | None = None  # of a source of requests, which are answered
@@ -118,18 +120,13 @@ class Pipeline:
         return reason
 
     def _hold_back(self, frame: Frame) -> str:
-        """Why this frame is not worth the model's time; "" when it is. A heartbeat that is due is always worth it."""
-        if self.schedule is not None and not self.schedule.active(frame.wall_ns):
-            self._leave()
-            if self.desk is not None:
-                self.desk.fail(frame.sequence, "outside of the pipeline's schedule")
-            return "schedule"
-        if self.motion is None or self.motion.admit(frame) or self.gate.due(monotonic_ns()):
-            return ""
-        if self.scene is not None:
-            self.scene.rest(frame.monotonic_ns)
+        """Why this frame is not worth the model's time; "" when it is."""
+        held = self._attention.hold_back(frame, monotonic_ns())
+        if held and self.scene is not None:
             self._tell(self.scene, frame.wall_ns, 0)
-        return "still"
+        if held == "schedule" and self.desk is not None:
+            self.desk.fail(frame.sequence, "outside of the pipeline's schedule")
+        return held
 
     def idle(self) -> None:
         """There is no frame."""

@@ -13,9 +13,9 @@ from edgeinfer.drawing.colours import INK, Colour, colour_of
 from edgeinfer.model.result import Mask
 from edgeinfer.model.tensor import Array
 
-__all__ = ["Overlay", "Trail", "Zone", "cells_of", "draw_mask", "draw_overlay"]
+__all__ = ["Moved", "Overlay", "Trail", "Zone", "cells_of", "draw_mask", "draw_overlay"]
 
-_SOLID, _FAINT = 0.45, 0.16  # how much of a mask's and of a zone's colour
+_SOLID, _TINT, _FAINT = 0.45, 0.3, 0.16  # how much of a mask's colour, of what moves, and of a zone's
 Point = tuple[float, float]
 
 
@@ -39,7 +39,14 @@ class Trail:
     points: Sequence[Point] = field(default_factory=tuple)
 
 
-Overlay = Zone | Trail
+@dataclass(frozen=True)
+class Moved:
+    """Where something moves: ``cells`` (height, width) uint8, 1 there; of any size, spread over the whole picture."""
+
+    cells: Array
+
+
+Overlay = Zone | Trail | Moved
 
 
 def cells_of(mask: Mask) -> Array:
@@ -68,9 +75,13 @@ def draw_mask(canvas: Canvas, mask: Mask, index: int) -> None:
 
 
 def draw_overlay(canvas: Canvas, overlay: Overlay) -> None:
-    """A zone as a faint area with its name, a line with it, or a trail that fades towards its beginning."""
+    """A zone as a faint area with its name, a line with it, a trail that fades towards its beginning, or what moves, tinted."""
     if isinstance(overlay, Trail):
         _draw_trail(canvas, overlay)
+        return
+    if isinstance(overlay, Moved):
+        cells = canvas.cv2.resize(overlay.cells, (canvas.width, canvas.height), interpolation=canvas.cv2.INTER_NEAREST)
+        _blend(canvas.picture, cells.astype(np.float32) * _TINT, (255, 120, 255))
         return
     places = np.array([canvas.at(x, y) for x, y in overlay.points], np.int32).reshape(-1, 1, 2)
     if len(places) < 2:

@@ -1,5 +1,5 @@
-"""A pipeline as it runs, for its owner's eyes: the same source, model, tracker and zones as the daemon's, and no gate, no outbox,
-no broker. A command of its own: the daemon never starts it."""
+"""A pipeline as it runs, for its owner's eyes: the same source, schedule, motion gate, model, tracker, zones and gate as the
+daemon's, and no payload, no outbox, no broker. A command of its own: the daemon never starts it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgeinfer.attention import Attention
 from edgeinfer.capture import Capture
 from edgeinfer.composition import compose
 from edgeinfer.config import Config
 from edgeinfer.errors import SourceError
+from edgeinfer.gate import Gate, GateOptions
 from edgeinfer.introductions import Introductions
 from edgeinfer.looking.view import View
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.engine import Engine, Lane
 from edgeinfer.model.frame import Frame
-from edgeinfer.model.result import Detections
+from edgeinfer.model.result import Detections, Result
 from edgeinfer.model.tensor import Array
 from edgeinfer.plan import make_plan
 from edgeinfer.ring import Bell, FrameRing
+from edgeinfer.scene.motion import Motion
 from edgeinfer.scene.scene import Scene
+from edgeinfer.scene.schedule import Schedule
 from edgeinfer.sources import FrameSource
 
 __all__ = ["Preview"]
@@ -33,7 +37,8 @@ _REFRESH_S = 1.0  # between two looks at who is enrolled
 class Preview:
     """``pictures`` is for one thread; ``figures`` for any; ``stop`` ends the pictures, from any thread."""
 
-    def __init__(self, name: str, source: FrameSource, lane: Lane, view: View, state: Path, scene: Scene | None = None) -> None:
+    def __init__(self, name: str, source: FrameSource, lane: Lane, view: View, state: Path, gate: Gate | None = None,
+                 schedule: Schedule | None = None, motion: Motion | None = None, scene: Scene | None = None) -> None:
         """``state``: the folder with who is enrolled."""
         self.name = name
         self.live = source.live
@@ -45,8 +50,12 @@ class Preview:
         self._lanes = {name: lane}
         if scene is not None and scene.second is not None:
             self._lanes[f"{name}.then"] = scene.second.lane
+        self._gate = gate or Gate(GateOptions())
+        self._schedule, self._motion = schedule, motion
+        self._attention = Attention(self._gate, schedule, motion, scene)
+        self._result: Result | None = None  # of the frame that was looked at last
         self._over = False
-        self._inferred = 0
+        self._frames = {"": 0, "still": 0, "schedule": 0}  # looked at, and held back by what
         self._began = time.monotonic()
 
     @classmethod
@@ -56,9 +65,9 @@ class Preview:
         lane = Engine(plan.bundle, plan.config.runtime).lane(plan.format, plan.threshold)
         then = plan.composition.then
         second = Engine(then.bundle, then.options.runtime) if then is not None else None
-        _, _, scene = compose(plan.config, plan.composition, plan.format, second, 0)
-        view = View(plan.bundle, name, plan.config.zones, plan.config.lines)
-        return cls(name, plan.source, lane, view, config.state_folder, scene)
+        schedule, motion, scene = compose(plan.config, plan.composition, plan.format, second, 0)
+        view = View(plan.bundle, name, plan.config.zones, plan.config.lines, motion)
+        return cls(name, plan.source, lane, view, config.state_folder, Gate(plan.config.gate), schedule, motion, scene)
 
     @classmethod
     def of_model(cls, bundle: Bundle, source: FrameSource, runtime: RuntimeOptions, threshold: float | None,
@@ -94,27 +103,42 @@ class Preview:
         finally:
             self._capture.stop()
             self._capture.join(5.0)
-        if not self._inferred and not self._over:
+        if not any(self._frames.values()) and not self._over:
             raise SourceError(self.name, "at least one frame or a whole window", self._capture.last_error or "none")
 
     def _look(self, frame: Frame, wanted: bool) -> Array | None:
-        result = self._lane.infer(frame)
-        self._inferred += 1
-        if self._scene is not None and isinstance(result, Detections):
-            result = self._scene.see(result, frame)
-        return self._view.draw(frame, result) if wanted else None
+        held = self._attention.hold_back(frame, time.monotonic_ns())
+        self._frames[held] += 1
+        if not held:
+            result: Result = self._lane.infer(frame)
+            if self._scene is not None and isinstance(result, Detections):
+                result = self._scene.see(result, frame)
+            self._gate.admit(result, time.monotonic_ns())
+            self._result = result
+        elif held == "schedule":
+            self._result = None  # nobody is known to be anywhere
+        return self._view.draw(frame, self._result, held) if wanted else None
 
     def stop(self) -> None:
         self._over = True
         self._bell.ring()
 
     def figures(self) -> dict[str, Any]:
-        """What stands below the picture."""
+        """What stands below the picture. Any thread."""
         lane = self._lane
         total = {key: sum(stage.summary()[key] for stage in (lane.preprocess_ns, lane.invoke_ns, lane.decode_ns))
                  for key in ("p50", "p95")}
         trouble = "" if self._capture.working or self._capture.ended.is_set() else self._capture.last_error
-        return {"frames": self._inferred, "per_second": round(self._inferred / max(time.monotonic() - self._began, 1e-3), 1),
+        frames = sum(self._frames.values())
+        return {"frames": frames, "per_second": round(frames / max(time.monotonic() - self._began, 1e-3), 1),
                 "p50_ms": round(total["p50"], 2), "p95_ms": round(total["p95"], 2), "runs_on": lane.engine.session.runs_on,
+                "told": self._gate.told, **self._attended(),
                 "scene": self._scene.figures() if self._scene is not None else None, "trouble": trouble,
                 "over": self._capture.ended.is_set()}
+
+    def _attended(self) -> dict[str, Any]:
+        """What held frames back; of no motion gate and no schedule None."""
+        schedule, motion, frames = self._schedule, self._motion, self._frames
+        return {"motion": {"share": round(motion.share, 4), "still": frames["still"]} if motion is not None else None,
+                "schedule": {"active": schedule.active(time.time_ns()), "skipped": frames["schedule"]}
+                if schedule is not None else None}

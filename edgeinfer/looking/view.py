@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from edgeinfer.annotate import annotate, to_bgr
-from edgeinfer.drawing.fills import Overlay, Trail, Zone
+from edgeinfer.drawing.fills import Moved, Overlay, Trail, Zone
 from edgeinfer.drawing.signals import draw_window
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.frame import Frame, FrameFormat
@@ -17,23 +17,27 @@ from edgeinfer.model.preprocess.featurespec import StatisticsSpec
 from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Anomaly, Classes, Detections, Result
 from edgeinfer.model.tensor import Array
-from edgeinfer.scene.crossing import LineOptions
+from edgeinfer.scene.crossing import Line, LineOptions
+from edgeinfer.scene.motion import Motion
 from edgeinfer.scene.seen import Seen
+from edgeinfer.scene.zones import Zone as SceneZone
 from edgeinfer.scene.zones import ZoneOptions
 
 __all__ = ["View"]
 
 _TRAIL = 48  # places of one thing
 _PAST = 120  # results of a sensor
+_NOTHING = Detections([])
+_HELD = {"": "", "still": ": still, skipped", "schedule": ": outside of its schedule, skipped"}
 
 
 class View:
     """One pipeline's frames, one after the other: it remembers where things were. ``zones`` and ``lines`` as the configuration has
-    them, by name."""
+    them, by name; ``motion``: what moves and its mask are drawn, too."""
 
     def __init__(self, bundle: Bundle, title: str, zones: Mapping[str, ZoneOptions] | None = None,
-                 lines: Mapping[str, LineOptions] | None = None) -> None:
-        self._title = title
+                 lines: Mapping[str, LineOptions] | None = None, motion: Motion | None = None) -> None:
+        self._title, self._motion = title, motion
         self._zones, self._lines = zones or {}, lines or {}
         self._trails: dict[int, deque[tuple[float, float]]] = {}
         self._past: deque[tuple[float, int]] = deque(maxlen=_PAST)
@@ -42,22 +46,31 @@ class View:
         rows = self._spec is not None and self._spec.features is not None and not isinstance(self._spec.features, StatisticsSpec)
         self._features = features_of(self._spec) if rows and self._spec is not None else None
 
-    def draw(self, frame: Frame, result: Result) -> Array:
-        """A new BGR picture. Both arguments stay as they are."""
+    def draw(self, frame: Frame, result: Result | None, held: str = "") -> Array:
+        """A new BGR picture; the arguments stay as they are. ``held``: why the model did not look at this frame ("still",
+        "schedule"; "": it did); then the result is that of the frame before, or None."""
+        title, found = self._title + _HELD[held], _NOTHING if result is None else result
         if isinstance(frame.format, FrameFormat):
-            shown, overlays = self._with_scene(result)
-            return annotate(to_bgr(frame), shown, self._title, overlays)
+            shown, overlays = self._with_scene(found, follow=not held)
+            return annotate(to_bgr(frame), shown, title, [*self._moving(), *overlays])
         assert self._spec is not None  # what takes windows says so
-        self._past.append(_height(result))
+        if result is not None and not held:
+            self._past.append(_height(result))
         features = None
         if self._features is not None:
             self._features.forget()
             features = self._features.of(frame)
-        return annotate(draw_window(frame.view, self._spec.rate, features, tuple(self._past)), result, self._title)
+        return annotate(draw_window(frame.view, self._spec.rate, features, tuple(self._past)), found, title)
 
-    def _with_scene(self, result: Result) -> tuple[Result, list[Overlay]]:
+    def _moving(self) -> list[Overlay]:
+        if self._motion is None:
+            return []
+        masks = [Zone("no motion", points, excluded=True) for points in self._motion.options.mask]
+        return [*masks, Moved(self._motion.changed)]
+
+    def _with_scene(self, result: Result, follow: bool) -> tuple[Result, list[Overlay]]:
         if not isinstance(result, Seen):
-            return result, []
+            return result, self._places((), ())
         rows, here = [], set()
         for index, box in enumerate(result.detections.rows[: result.detections.count]):
             track = result.tracks[index] if index < len(result.tracks) else None
@@ -67,16 +80,17 @@ class View:
                 label = f"{label}: {answer.state}"
             if track is not None and track.id:
                 here.add(track.id)
-                self._follow(track.id, (box.left + box.right) / 2, box.bottom)
+                if follow:
+                    self._follow(track.id, (box.left + box.right) / 2, box.bottom)
                 rows.append(msgspec.structs.replace(box, label=f"#{track.id} {label}", index=track.id))
             else:
                 rows.append(msgspec.structs.replace(box, label=label))
-        for gone in set(self._trails) - here:  # fades while it is out of sight
+        for gone in set(self._trails) - here if follow else ():  # fades while it is out of sight
             self._trails[gone].popleft()
             if not self._trails[gone]:
                 del self._trails[gone]
         trails = [Trail(number, tuple(points)) for number, points in self._trails.items()]
-        return Detections(rows, len(rows)), [*trails, *self._places(result)]
+        return Detections(rows, len(rows)), [*trails, *self._places(result.zones, result.lines)]
 
     def _follow(self, number: int, x: float, y: float) -> None:
         """One place more, with what trembles evened out."""
@@ -84,10 +98,10 @@ class View:
         last_x, last_y = trail[-1] if trail else (x, y)
         trail.append((last_x + 0.4 * (x - last_x), last_y + 0.4 * (y - last_y)))
 
-    def _places(self, seen: Seen) -> Sequence[Overlay]:
-        zones = {zone.name: zone for zone in seen.zones}
-        lines = {line.name: line for line in seen.lines}
-        places = [Zone(name, options.points, name in zones and zones[name].count > 0,
+    def _places(self, of_zones: Sequence[SceneZone], of_lines: Sequence[Line]) -> list[Overlay]:
+        zones = {zone.name: zone for zone in of_zones}
+        lines = {line.name: line for line in of_lines}
+        places: list[Overlay] = [Zone(name, options.points, name in zones and zones[name].count > 0,
                        str(zones[name].count) if name in zones else "", options.exclude) for name, options in self._zones.items()]
         for name, options in self._lines.items():
             counts = lines[name].counts if name in lines else {}

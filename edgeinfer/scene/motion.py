@@ -50,8 +50,8 @@ class Motion:
 
         self.share = 0.0  #: of the frame, that had changed at the last look
         self.moved = 0  #: frames with movement
+        self.options = options
         self._cv2 = cv2
-        self._options = options
         self._least = round(60 ** (1 - options.sensitivity) * 3**options.sensitivity)
         self._awake_ns, self._look_ns = round(options.awake_s * 1e9), round(options.look_s * 1e9)
         self._until_ns = self._looked_ns = self._learnt_ns = -(1 << 62)
@@ -59,10 +59,11 @@ class Motion:
         self._area = 1
         height, width = _size(format)
         self._small = np.empty((height, width, 3), np.uint8)
-        self._grey, self._changed, self._wanted = (np.empty((height, width), np.uint8) for _ in range(3))
+        self._grey, self._wanted = (np.empty((height, width), np.uint8) for _ in range(2))
+        self.changed = np.zeros((height, width), np.uint8)  #: 1 where it had changed at the last look
         self._background = np.zeros((height, width), np.int32)
         self._step = np.empty((height, width), np.int32)
-        self.nbytes = sum(part.nbytes for part in (self._small, self._grey, self._changed, self._wanted, self._background,
+        self.nbytes = sum(part.nbytes for part in (self._small, self._grey, self.changed, self._wanted, self._background,
                                                    self._step))
         self._draw_mask(height, width)
 
@@ -82,17 +83,18 @@ class Motion:
         if frame.format != self._format:
             self._format, self._learnt_ns = frame.format, now_ns
             np.multiply(grey, 256, out=self._background, dtype=np.int32)
+            np.copyto(self.changed, self._wanted)
             self.share = 1.0
             return True
         np.right_shift(self._background, 8, out=self._step)
         np.subtract(grey, self._step, out=self._step)  # the difference, in grey levels
         np.abs(self._step, out=self._step)
-        np.greater(self._step, self._least, out=self._changed.view(np.bool_))
-        self._changed &= self._wanted
-        self.share = self._cv2.countNonZero(self._changed) / self._area
+        np.greater(self._step, self._least, out=self.changed.view(np.bool_))
+        self.changed &= self._wanted
+        self.share = self._cv2.countNonZero(self.changed) / self._area
         if now_ns - self._learnt_ns >= _LEARN_NS:
             self._learn(grey, now_ns)
-        return self.share > 0 and self.share >= self._options.min_area
+        return self.share > 0 and self.share >= self.options.min_area
 
     def _learn(self, grey: Array, now_ns: int) -> None:
         self._learnt_ns = now_ns
@@ -122,7 +124,7 @@ class Motion:
 
     def _draw_mask(self, height: int, width: int) -> None:
         self._wanted.fill(1)
-        for points in self._options.mask:
+        for points in self.options.mask:
             corners = np.array([(round(x * width), round(y * height)) for x, y in points], np.int32)
             self._cv2.fillPoly(self._wanted, [corners], (0,))
         self._area = max(int(self._wanted.sum()), 1)

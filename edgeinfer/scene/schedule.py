@@ -41,17 +41,17 @@ class Schedule:
             for day in days:
                 for minute in range(start, end):
                     self._minutes[(day * _DAY_MINUTES + minute) % len(self._minutes)] = 1
-        self._minute = -1
-        self._active = True
+        self._answer = (-1, True)  # the minute that was asked about last; one attribute, since any thread may ask
 
     def active(self, wall_ns: int) -> bool:
         """``wall_ns`` is CLOCK_REALTIME. A jump of the clock, a change to summer time: the answer is that of the clock's face."""
         minute = wall_ns // 60_000_000_000
-        if minute != self._minute:
+        asked, active = self._answer
+        if minute != asked:
             face = time.localtime(minute * 60) if self._local else time.gmtime(minute * 60)
-            self._active = bool(self._minutes[face.tm_wday * _DAY_MINUTES + face.tm_hour * 60 + face.tm_min])
-            self._minute = minute
-        return self._active
+            active = bool(self._minutes[face.tm_wday * _DAY_MINUTES + face.tm_hour * 60 + face.tm_min])
+            self._answer = minute, active
+        return active
 
 
 def _parse(text: str) -> tuple[list[int], int, int]:

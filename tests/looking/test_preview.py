@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import urllib.request
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
 from edgeinfer.cli.preview import command
+from edgeinfer.config import parse
 from edgeinfer.errors import SourceError, UsageError
+from edgeinfer.looking.preview import Preview
 from tests.looking.site import served
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -74,6 +79,47 @@ def test_a_source_is_said_as_in_a_configuration(csv: Path, tmp_path: Path) -> No
     source = f"{{kind: csv, path: {csv}, columns: [x, y, z], rate: 800, pace: fast}}"
     run(EXAMPLES / "vibration" / "bundle", "--source", source, "--save", tmp_path / "film.mp4")
     assert (tmp_path / "film.mp4").stat().st_size > 10_000
+
+
+def still(tmp_path: Path, **pipeline: object) -> Preview:
+    """Twelve times the same picture before the digits' model, a white square in the fifth and sixth."""
+    (tmp_path / "film").mkdir()
+    for number in range(12):
+        picture = np.full((120, 160, 3), 90, np.uint8)
+        picture[40:80, 60:100] += 120 if number in (4, 5) else 0
+        cv2.imwrite(str(tmp_path / "film" / f"{number:02}.png"), picture)
+    source = {"kind": "images", "path": "film", "interval_s": 0}
+    config = {"node": "n", "sink": {"kind": "stdout"}, "pipelines": {"yard": {"bundle": str(EXAMPLES / "digits" / "bundle"), "source": source, **pipeline}}}
+    return Preview.of_pipeline(parse(yaml.safe_dump(config).encode(), tmp_path), "yard")
+
+
+def test_a_frame_in_which_nothing_moves_is_skipped_as_the_daemon_would_and_says_so(tmp_path: Path) -> None:
+    """The first one, the two in which there is something, and the one in which it is gone are looked at; what moves is tinted, what is
+    skipped has another title."""
+    preview = still(tmp_path, motion={"awake_s": 0, "look_s": 0, "mask": [[[0, 0], [0.2, 0], [0.2, 0.2]]]}, gate={"min_score": 1.0})
+    pictures = list(preview.pictures(10, every=True))
+    figures = preview.figures()
+    assert (figures["frames"], figures["motion"]["still"], figures["told"]) == (12, 12 - 3, 0)
+    assert np.ptp(pictures[4][60 * 3, 80 * 3]) > 30, "tinted"
+    assert np.ptp(pictures[7][60 * 3, 80 * 3]) == 0
+    assert (pictures[7][:, :, 0] != pictures[4][:, :, 0])[-40:].any(), "the title"
+    assert np.array_equal(pictures[2], pictures[3])
+
+
+def test_a_heartbeat_is_looked_at_though_nothing_moves(tmp_path: Path) -> None:
+    """As in the daemon: here each frame, since a hundredth of a second is over."""
+    preview = still(tmp_path, motion={"awake_s": 0, "look_s": 0}, gate={"on_change": True, "heartbeat_s": 0.001})
+    list(preview.pictures(10, every=True))
+    assert (preview.figures()["motion"]["still"], preview.figures()["told"]) == (0, 12)
+
+
+def test_outside_of_its_schedule_pictures_are_shown_and_nothing_is_found(tmp_path: Path) -> None:
+    """No error, though no frame is looked at."""
+    hour = (time.gmtime().tm_hour + 12) % 24
+    preview = still(tmp_path, schedule={"active": [f"{hour:02}:00-{hour:02}:30"], "clock": "utc"})
+    assert len(list(preview.pictures(10, every=True))) == 12
+    assert preview.figures()["schedule"] == {"active": False, "skipped": 12}
+    assert preview.figures()["motion"] is None
 
 
 @pytest.mark.parametrize(("arguments", "error", "words"), [
