@@ -88,7 +88,7 @@ class Zone:
                 if stay.inside:
                     self._leave(stay, stay.seen_ns, events)
                 stay.begin(track.number)
-            if track.seen and self.wants(track.label):
+            if track.seen and (stay.inside or self.wants(track.label)):
                 self._judge(track, stay, now_ns, events)
         if self.count != count:
             self.changes += 1
@@ -117,15 +117,17 @@ class Zone:
 
     def vacate(self, events: Events) -> None:
         """Nothing is looked at any more: who was here is no longer known to be, and nobody is."""
+        count = self.count
         for stay in self._stays:
             if stay.inside:
                 self._leave(stay, stay.seen_ns, events)
             stay.begin(0)
-        self._tell(events, "count")
+        if self.count != count:
+            self._tell(events, "count")
         if self.occupied:
-            self.occupied = False
             self._tell(events, "empty")
-        self.changes += 1
+        self.changes += self.count != count or self.occupied
+        self.occupied = False
 
     def _judge(self, track: Track, stay: _Stay, now_ns: int, events: Events) -> None:
         if (self.keeps(track) if stay.inside else self.holds(track)) == stay.inside:

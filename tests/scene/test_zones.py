@@ -98,6 +98,16 @@ def test_other_labels_do_not_count() -> None:
     assert play(lambda t: [at(0.6, 0.7, label="cat", index=1)], 3, labels=("person",)) == []
 
 
+def test_a_label_that_changes_within_does_not_keep_a_thing_there() -> None:
+    """A car that is taken for a truck for a moment, or for good, is the same thing, and leaves when it leaves."""
+    def path(t: float) -> list[Box]:
+        truck = 2 <= t < 2.5 or t > 3
+        return [at(0.5 + 0.06 * t, 0.7, label="truck" if truck else "car", index=int(truck))]
+
+    told = play(path, 8, labels=("car",), events=("enter", "leave"), track=TrackOptions(by_label=False))
+    assert [(round(second), reason) for second, reason, _, _ in told] == [(0, "enter"), (6, "leave")]
+
+
 def test_who_stands_still_while_the_motion_gate_holds_is_still_there_and_dwells() -> None:
     told = play(lambda t: [at(0.6, 0.7)], 30, rests=(2, 25), dwell_s=10, events=("enter", "leave", "dwell"))
     assert [(round(second), reason, track) for second, reason, track, _ in told] == [(0, "enter", 1), (10, "dwell", 1)]
