@@ -49,6 +49,7 @@ class Capture:
         self.ring = ring
         self.ended = threading.Event()
         self.failures = 0
+        self.openings = 0  #: how often the source was opened
         self.last_error = ""
         self.working = False
         self._source = source
@@ -113,6 +114,7 @@ class Capture:
         """From opening to closing. True when the stream is over."""
         try:
             self._source.open()
+            self.openings += 1
             return not self._halt.is_set() and self._read()  # a pause before it was open interrupted nothing
         except SourceError as error:
             self._fail(error)

@@ -75,6 +75,7 @@ class Pipeline:
         self._attention = Attention(gate, schedule, motion, scene)
         self.tenure = Tenure()
         self.sequence = 0
+        self._openings = 0  # of the source, when the last frame came
         self.desk: Desk | None = None  # of a source of requests, which are answered
         self._encoder = encoder
         self._sink = sink
@@ -84,6 +85,8 @@ class Pipeline:
 
     def step(self, frame: Frame) -> None:
         """One frame through the model, and its result to the sink if the gate lets it through."""
+        if self.capture.openings != self._openings:
+            self._reopen(frame)
         held = self._hold_back(frame)
         if held:
             self.held[held] += 1
@@ -127,6 +130,11 @@ class Pipeline:
         if held == "schedule" and self.desk is not None:
             self.desk.fail(frame.sequence, "outside of the pipeline's schedule")
         return held
+
+    def _reopen(self, frame: Frame) -> None:
+        self._openings = self.capture.openings
+        if self.scene is not None and self.scene.reopen(frame.monotonic_ns):
+            self._tell(self.scene, frame.wall_ns, 0)
 
     def idle(self) -> None:
         """There is no frame."""

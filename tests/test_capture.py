@@ -125,6 +125,7 @@ def test_a_pause_closes_the_source_and_is_no_failure() -> None:
         assert capture.ring.captured == seen
         assert capture.paused
         capture.resume()
+    until(lambda: capture.openings == 4, "it is open again")
     assert capture.failures == 0
     capture.stop()
     assert capture.join(10)

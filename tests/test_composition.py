@@ -114,6 +114,17 @@ def test_two_blocks_pass_behind_a_pillar_and_each_is_told_its_colour(detector: s
     stage.close()
 
 
+def test_a_stay_does_not_go_on_through_an_hour_in_which_the_source_was_closed(detector: str, tmp_path: Path) -> None:
+    """Switched off and on again: who is there now is another for all that is known, and what is told says so."""
+    film = Film(np.full((480, 640, 3), 120, np.uint8), [Actor("red", shape((0, 0, 255), 150, 80), lambda _: (500, 400))])
+    stage = Stage(tmp_path, watched(detector, ["red"]))
+    stage.play(film, 1)
+    stage.pipeline.capture.openings += 1
+    told = [payload for number in range(10) for payload in stage.show(film, 3600 + number / 10)]
+    assert events([(0, payload) for payload in told]) == [("leave", "right", 1), ("enter", "right", 2)]
+    stage.close()
+
+
 @pytest.mark.zoo
 def test_two_men_pass_behind_a_pillar_on_a_playing_field(zoo: Path, tmp_path: Path) -> None:
     """Real cut-outs over a real background, found by FastestDet; MoveNet finds the nose of each where his head is."""

@@ -73,11 +73,12 @@ class Scene:
         self._told: dict[str, int] = {}  # of each zone and line, at which of its changes
         self._still_ns = 0  # so long nothing moved, altogether
         self._rests_ns = -1  # since when nothing moves; -1: it does
+        self._last_ns = 0  # of the last frame, looked at or not
         self.nbytes = (self.tracker.nbytes if self.tracker is not None else 0) + 256 * most * (len(self.zones) + len(self.lines))
 
     def see(self, detections: Detections, frame: Frame) -> Seen:
         """One frame that the model looked at. The same object each time, filled anew; ``events`` are those of this frame."""
-        now_ns = frame.monotonic_ns
+        now_ns = self._last_ns = frame.monotonic_ns
         if self._rests_ns >= 0:
             self._still_ns += max(now_ns - self._rests_ns, 0)
             self._rests_ns = -1
@@ -97,11 +98,20 @@ class Scene:
 
     def rest(self, now_ns: int) -> None:
         """One frame that the model did not look at since nothing moves: who stands still stays where and who they are."""
+        self._last_ns = now_ns
         if self._rests_ns < 0:
             self._rests_ns = now_ns
         self.events.clear()
         for zone in self.zones:
             zone.rest(now_ns, self.events)
+
+    def reopen(self, now_ns: int) -> bool:
+        """The source was closed and is open again. True where that took longer than a thing may be out of sight: the scene was
+        left then, and there are events to tell."""
+        if self.tracker is None or now_ns - self._last_ns <= self.tracker.options.lost_s * 1e9:
+            return False
+        self.leave()
+        return True
 
     def leave(self) -> None:
         """Nothing is looked at any more: nobody is known to be anywhere. Once, however often it is called."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edgeinfer.gate import Gate, GateOptions
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.result import Classes, Label
@@ -50,6 +52,29 @@ def test_who_is_left_is_told_once_and_identities_go_on() -> None:
     frame.monotonic_ns = SECOND
     assert scene.see(detections([at(0.3, 0.8)]), frame).document()["detections"][0]["track"] == 2
     assert Scene(DOOR, begun=2).see(detections([at(0.3, 0.8)]), frame).document()["detections"][0]["track"] == 3
+
+
+def test_a_zone_that_nobody_was_in_is_left_without_a_word() -> None:
+    count = {name: ZoneOptions(points=points, settle_s=0, events=("count",)) for name, points in (
+        ("door", ALL), ("corner", ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1))))}
+    scene, frame = Scene(SceneOptions(track=TrackOptions(confirm=1), zones=count)), Frame(FrameFormat("GREY", 2, 2))
+    scene.see(detections([at(0.3, 0.8)]), frame)
+    scene.changed()
+    scene.leave()
+    assert [(event.reason, event.zone, event.count) for event in scene.events] == [("count", "door", 0)]
+    assert [topic for topic, _ in scene.changed()] == ["zone/door"]
+
+
+@pytest.mark.parametrize(("away_s", "identity"), [(1, 1), (3600, 2)])
+def test_who_stands_where_another_stood_before_the_source_was_closed_is_another(away_s: int, identity: int) -> None:
+    """After a pause of an hour a stay does not go on; after the moment that a camera needs to come back it does."""
+    scene, frame = Scene(DOOR), Frame(FrameFormat("GREY", 2, 2))
+    scene.see(detections([at(0.3, 0.8)]), frame)
+    frame.monotonic_ns = away_s * SECOND
+    assert scene.reopen(frame.monotonic_ns) == (identity == 2)
+    assert [event.reason for event in scene.events] == (["leave", "empty"] if identity == 2 else ["enter", "occupied"])
+    assert scene.see(detections([at(0.31, 0.8)]), frame).document()["detections"][0]["track"] == identity
+    assert Scene(SceneOptions()).reopen(SECOND) is False
 
 
 def test_time_that_the_motion_gate_held_back_is_no_time_out_of_sight() -> None:
