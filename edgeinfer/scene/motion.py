@@ -1,6 +1,6 @@
 """Whether anything moves, asked before the model: a still scene costs next to nothing.
 
-    frame ─▶ grey, about 160 pixels wide ─▶ difference from a running background ─▶ enough pixels changed?
+    frame ─▶ grey, about 160 pixels wide, smooth ─▶ difference from a running background ─▶ enough pixels changed?
 
 The background is kept in 1/256 of a grey level and moves a part of the way to what is seen a few times a second, all in whole
 numbers. Who moves keeps the model awake for some seconds after the last movement.
@@ -60,11 +60,12 @@ class Motion:
         height, width = _size(format)
         self._small = np.empty((height, width, 3), np.uint8)
         self._grey, self._wanted = (np.empty((height, width), np.uint8) for _ in range(2))
+        self._smooth = np.empty((height, width), np.uint8)
         self.changed = np.zeros((height, width), np.uint8)  #: 1 where it had changed at the last look
         self._background = np.zeros((height, width), np.int32)
         self._step = np.empty((height, width), np.int32)
-        self.nbytes = sum(part.nbytes for part in (self._small, self._grey, self.changed, self._wanted, self._background,
-                                                   self._step))
+        self.nbytes = sum(part.nbytes for part in (self._small, self._grey, self._smooth, self.changed, self._wanted,
+                                                   self._background, self._step))
         self._draw_mask(height, width)
 
     def admit(self, frame: Frame) -> bool:
@@ -120,7 +121,7 @@ class Motion:
         elif channels == 3:
             code = self._cv2.COLOR_RGB2GRAY if kind == "RGB" else self._cv2.COLOR_BGR2GRAY
             self._cv2.cvtColor(into, code, self._grey)
-        return self._grey
+        return self._cv2.blur(self._grey, (3, 3), self._smooth)  # little was averaged of a small frame, and its noise is all there
 
     def _draw_mask(self, height: int, width: int) -> None:
         self._wanted.fill(1)

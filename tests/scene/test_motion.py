@@ -121,8 +121,19 @@ def test_it_looks_now_and_then_though_nothing_moves() -> None:
 
 def test_less_sensitive_sees_less() -> None:
     pale = Film(scenery(), [Actor("a", shape((150, 135, 120), 80, 30), across(1, 60))])
-    seen = [sum(Camera(MotionOptions(awake_s=0, sensitivity=sensitivity)).play(pale, 5)) for sensitivity in (0.0, 0.5, 0.9)]
+    seen = [sum(Camera(MotionOptions(awake_s=0, sensitivity=sensitivity)).play(pale, 5)) for sensitivity in (0.0, 0.2, 0.5)]
     assert seen[0] < seen[1] < seen[2]
+
+
+@pytest.mark.parametrize(("height", "width", "noise"), [(24, 32, 3), (120, 160, 6), (240, 320, 10), (480, 640, 12)])
+def test_the_noise_of_a_sensor_is_no_movement(height: int, width: int, noise: float) -> None:
+    """Of a small frame, too, whose pixels are not averaged on their way to 160: at dusk each grey level is off by so much."""
+    chance, frame = np.random.default_rng(9), Frame(FrameFormat("GREY", height, width))
+    gate = Motion(MotionOptions(awake_s=0, look_s=0), FrameFormat("GREY", height, width))
+    for number in range(30):
+        frame.view[:] = np.clip(chance.normal(90, noise, (height, width)), 0, 255)
+        frame.monotonic_ns = number * SECOND // FPS
+        assert gate.admit(frame) == (number == 0)
 
 
 def test_another_size_of_picture_is_movement() -> None:
