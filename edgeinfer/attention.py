@@ -19,8 +19,8 @@ class Attention:
         self._gate, self._schedule, self._motion, self._scene = gate, schedule, motion, scene
 
     def hold_back(self, frame: Frame, now_ns: int) -> str:
-        """Why this frame is not worth it, "schedule" or "still"; "" when it is. A heartbeat that is due always is. ``now_ns``:
-        CLOCK_MONOTONIC, the gate's clock."""
+        """Why this frame is not worth it, "schedule" or "still"; "" when it is. A heartbeat that is due always is, and
+        so is a scene that is not clear yet. ``now_ns``: CLOCK_MONOTONIC, the gate's clock."""
         if self._schedule is not None and not self._schedule.active(frame.wall_ns):
             if self._scene is not None:
                 self._scene.leave()
@@ -28,5 +28,7 @@ class Attention:
         if self._motion is None or self._motion.admit(frame) or self._gate.due(now_ns):
             return ""
         if self._scene is not None:
+            if self._scene.unsettled:
+                return ""
             self._scene.rest(frame.monotonic_ns)
         return "still"

@@ -114,6 +114,18 @@ def test_two_blocks_pass_behind_a_pillar_and_each_is_told_its_colour(detector: s
     stage.close()
 
 
+def test_what_a_look_at_stillness_finds_is_looked_at_until_it_is_clear(detector: str, tmp_path: Path) -> None:
+    """Somebody comes and goes behind the mask, one frame in three seconds is looked at: who is found then has an identity and has entered
+    within the next frames, who is not there any more is given up within ``lost_s``, and nothing more is looked at than that."""
+    film = Film(np.full((480, 640, 3), 120, np.uint8), [Actor("red", shape((0, 0, 255), 150, 80), lambda t: (500, 400) if 1 <= t < 10 else None)])
+    motion = {"mask": [[[0, 0], [1, 0], [1, 1], [0, 1]]], "look_s": 3, "awake_s": 0.5}
+    stage = Stage(tmp_path, watched(detector, ["red"], motion=motion) | {"track": {"lost_s": 0.5}})
+    played = stage.play(film, 18)
+    assert [(round(t, 1), payload["reason"]) for t, payload in played if "event" in payload["result"]] == [(3.6, "enter"), (12.9, "leave")]
+    assert stage.pipeline.inferred <= 6 + 3 + 7 + 6
+    stage.close()
+
+
 def test_a_stay_does_not_go_on_through_an_hour_in_which_the_source_was_closed(detector: str, tmp_path: Path) -> None:
     """Switched off and on again: who is there now is another for all that is known, and what is told says so."""
     film = Film(np.full((480, 640, 3), 120, np.uint8), [Actor("red", shape((0, 0, 255), 150, 80), lambda _: (500, 400))])

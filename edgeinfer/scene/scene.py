@@ -96,6 +96,14 @@ class Scene:
             self._seen.answers = self.second.answer(frame, detections, self.tracker)
         return self._seen
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether another look is needed to know who is where: somebody came, is out of sight, or goes over an edge."""
+        if self.tracker is None:
+            return False
+        return any(track.number and not (track.id and track.seen) for track in self.tracker.tracks) \
+            or any(zone.unsettled for zone in self.zones)
+
     def rest(self, now_ns: int) -> None:
         """One frame that the model did not look at since nothing moves: who stands still stays where and who they are."""
         self._last_ns = now_ns

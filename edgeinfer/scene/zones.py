@@ -90,10 +90,17 @@ class Zone:
                 stay.begin(track.number)
             if track.seen and (stay.inside or self.wants(track.label)):
                 self._judge(track, stay, now_ns, events)
+            elif track.seen:
+                stay.other_ns = -1
         if self.count != count:
             self.changes += 1
             self._tell(events, "count")
         self.rest(now_ns, events)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether somebody is on the other side of the edge, not yet for long enough."""
+        return any(stay.other_ns >= 0 for stay in self._stays)
 
     def rest(self, now_ns: int, events: Events) -> None:
         """What time alone brings, also while nothing moves and no frame is looked at."""

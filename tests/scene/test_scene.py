@@ -6,7 +6,7 @@ import pytest
 
 from edgeinfer.gate import Gate, GateOptions
 from edgeinfer.model.frame import Frame, FrameFormat
-from edgeinfer.model.result import Classes, Label
+from edgeinfer.model.result import Box, Classes, Label
 from edgeinfer.scene.crossing import LineOptions
 from edgeinfer.scene.scene import Scene, SceneOptions
 from edgeinfer.scene.tracker import TrackOptions
@@ -75,6 +75,24 @@ def test_who_stands_where_another_stood_before_the_source_was_closed_is_another(
     assert [event.reason for event in scene.events] == (["leave", "empty"] if identity == 2 else ["enter", "occupied"])
     assert scene.see(detections([at(0.31, 0.8)]), frame).document()["detections"][0]["track"] == identity
     assert Scene(SceneOptions()).reopen(SECOND) is False
+
+
+def test_a_scene_is_clear_when_nobody_is_about_to_come_or_go() -> None:
+    """Not yet confirmed, out of sight, on the other side of an edge; a thing that a zone does not want never matters."""
+    zones = {"door": ZoneOptions(points=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), settle_s=2, labels=("person",))}
+    scene, frame = Scene(SceneOptions(track=TrackOptions(confirm=2, lost_s=1.5, by_label=False), zones=zones)), Frame(FrameFormat("GREY", 2, 2))
+
+    def unsettled(*boxes: Box) -> bool:
+        frame.monotonic_ns += SECOND
+        scene.see(detections(boxes), frame)
+        return scene.unsettled
+
+    assert [unsettled() for _ in range(2)] == [False, False]
+    assert [unsettled(at(0.3, 0.8)) for _ in range(4)] == [True, True, False, False]
+    assert [unsettled() for _ in range(2)] == [True, False]
+    assert [unsettled(at(0.3, 0.8)) for _ in range(2)] == [True, True]
+    assert not unsettled(at(0.3, 0.8, label="cat"))
+    assert not Scene(SceneOptions()).unsettled
 
 
 def test_time_that_the_motion_gate_held_back_is_no_time_out_of_sight() -> None:
