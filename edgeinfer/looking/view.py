@@ -10,16 +10,17 @@ import msgspec
 from edgeinfer.annotate import annotate, to_bgr
 from edgeinfer.drawing.fills import Moved, Overlay, Trail, Zone
 from edgeinfer.drawing.signals import draw_window
+from edgeinfer.looking.second import labelled, pointed
 from edgeinfer.model.bundle import Bundle
 from edgeinfer.model.frame import Frame, FrameFormat
 from edgeinfer.model.preprocess.features import features_of
 from edgeinfer.model.preprocess.featurespec import StatisticsSpec
 from edgeinfer.model.preprocess.spec import WindowSpec
-from edgeinfer.model.result import Anomaly, Classes, Detections, Result
+from edgeinfer.model.result import Anomaly, Box, Classes, Detections, Result
 from edgeinfer.model.tensor import Array
 from edgeinfer.scene.crossing import Line, LineOptions
 from edgeinfer.scene.motion import Motion
-from edgeinfer.scene.seen import Seen
+from edgeinfer.scene.seen import Answer, Seen
 from edgeinfer.scene.zones import Zone as SceneZone
 from edgeinfer.scene.zones import ZoneOptions
 
@@ -51,7 +52,7 @@ class View:
         "schedule"; "": it did); then the result is that of the frame before, or None."""
         title, found = self._title + _HELD[held], _NOTHING if result is None else result
         if isinstance(frame.format, FrameFormat):
-            shown, overlays = self._with_scene(found, follow=not held)
+            shown, overlays = self._with_scene(found, frame.monotonic_ns, follow=not held)
             return annotate(to_bgr(frame), shown, title, [*self._moving(), *overlays])
         assert self._spec is not None  # what takes windows says so
         if result is not None and not held:
@@ -68,29 +69,26 @@ class View:
         masks = [Zone("no motion", points, excluded=True) for points in self._motion.options.mask]
         return [*masks, Moved(self._motion.changed)]
 
-    def _with_scene(self, result: Result, follow: bool) -> tuple[Result, list[Overlay]]:
+    def _with_scene(self, result: Result, now_ns: int, follow: bool) -> tuple[Result, list[Overlay]]:
         if not isinstance(result, Seen):
             return result, self._places((), ())
-        rows, here = [], set()
+        rows, within, feet = list[Box](), list[Box](), dict[int, tuple[float, float]]()
         for index, box in enumerate(result.detections.rows[: result.detections.count]):
             track = result.tracks[index] if index < len(result.tracks) else None
-            answer = result.answers[index] if index < len(result.answers) else None
-            label = box.label
-            if answer is not None and answer.state:
-                label = f"{label}: {answer.state}"
+            shown, found = _answered(box, result.answers[index] if index < len(result.answers) else None, now_ns)
+            within += found
             if track is not None and track.id:
-                here.add(track.id)
+                feet[track.id] = (box.left + box.right) / 2, box.bottom
                 if follow:
-                    self._follow(track.id, (box.left + box.right) / 2, box.bottom)
-                rows.append(msgspec.structs.replace(box, label=f"#{track.id} {label}", index=track.id))
-            else:
-                rows.append(msgspec.structs.replace(box, label=label))
-        for gone in set(self._trails) - here if follow else ():  # fades while it is out of sight
+                    self._follow(track.id, *feet[track.id])
+                shown = msgspec.structs.replace(shown, label=f"#{track.id} {shown.label}", index=track.id)
+            rows.append(shown)
+        for gone in set(self._trails) - set(feet) if follow else ():  # fades while it is out of sight
             self._trails[gone].popleft()
             if not self._trails[gone]:
                 del self._trails[gone]
-        trails = [Trail(number, tuple(points)) for number, points in self._trails.items()]
-        return Detections(rows, len(rows)), [*trails, *self._places(result.zones, result.lines)]
+        trails = [Trail(number, (*points, *([feet[number]] if number in feet else []))) for number, points in self._trails.items()]
+        return Detections([*rows, *within], len(rows) + len(within)), [*trails, *self._places(result.zones, result.lines)]
 
     def _follow(self, number: int, x: float, y: float) -> None:
         """One place more, with what trembles evened out."""
@@ -107,6 +105,18 @@ class View:
             counts = lines[name].counts if name in lines else {}
             places.append(Zone(name, options.points, False, "  ".join(f"{way} {count}" for way, count in counts.items())))
         return places
+
+
+def _answered(box: Box, answer: Answer | None, now_ns: int) -> tuple[Box, list[Box]]:
+    """A detection with what the second model says of it, and what that found within it. Places of an earlier frame are left out:
+    they would hang in the air."""
+    if answer is None or answer.document is None:
+        return box, []
+    if "detections" not in answer.document:
+        return msgspec.structs.replace(box, label=f"{box.label}: {answer.state}" if answer.state else box.label), []
+    if answer.at_ns != now_ns:
+        return box, []
+    return pointed(box, answer.document), labelled(answer.document)
 
 
 def _height(result: Result) -> tuple[float, int]:

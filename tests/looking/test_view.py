@@ -17,10 +17,12 @@ from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
 from edgeinfer.model.frame import Frame, FrameFormat
-from edgeinfer.model.result import Box, Detections
+from edgeinfer.model.result import Box, Classes, Detections, Keypoint, Label, Result
 from edgeinfer.oneshot import answers
 from edgeinfer.scene.crossing import LineOptions
 from edgeinfer.scene.scene import Scene, SceneOptions
+from edgeinfer.scene.seen import Answer
+from edgeinfer.scene.tracker import TrackOptions
 from edgeinfer.scene.zones import ZoneOptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -50,6 +52,27 @@ def test_a_scene_is_drawn_with_its_zones_lines_and_trails() -> None:
     differs = (pictures[-1] != plain.draw(frame, result)).any(2)
     assert differs[:, 200:].mean() > 0.2, "the zone that somebody is in is shaded"
     assert not np.array_equal(pictures[-1], pictures[0])
+
+
+POSE = Detections([Box(0, "person", 0.8, 0.3, 0.2, 0.5, 0.9, [Keypoint("nose", 0.4, 0.25, 0.9), Keypoint("left eye", 0.42, 0.24)])], 1)
+MESH = Detections([Box(0, "face", 0.8, 0.3, 0.2, 0.5, 0.9, [Keypoint("", 0.4, 0.25)])], 1)
+PLATE = Detections([Box(3, "plate", 0.8, 0.3, 0.6, 0.4, 0.7)], 1)
+
+
+@pytest.mark.parametrize(("said", "label", "points", "more"), [
+    (POSE, "#1 person", POSE.rows[0].keypoints, []), (MESH, "#1 person", MESH.rows[0].keypoints, []), (PLATE, "#1 person", [], PLATE.rows),
+    (Classes([Label(0, "helmet", 0.9)], 1), "#1 person: helmet", [], [])], ids=["pose", "mesh", "plate", "classes"])
+def test_what_a_second_model_found_is_drawn_where_it_is(said: Result, label: str, points: list[Keypoint], more: list[Box]) -> None:
+    """Joints on the thing, things within it as boxes of their own, a class behind its name; places of an earlier frame are not drawn."""
+    view, scene, frame = View(read(EXAMPLES / "digits" / "bundle"), "yard"), Scene(SceneOptions(track=TrackOptions(confirm=1))), Frame(FrameFormat("BGR", 60, 80))
+    seen = scene.see(Detections([Box(0, "person", 0.9, 0.3, 0.2, 0.5, 0.9)], 1), frame)
+    seen.answers = [Answer(said.document(), said.state(), frame.monotonic_ns)]
+    shown, _ = view._with_scene(seen, frame.monotonic_ns, follow=True)
+    assert isinstance(shown, Detections)
+    assert (shown.rows[0].label, shown.rows[0].keypoints, shown.rows[1:]) == (label, points, more)
+    later, _ = view._with_scene(seen, frame.monotonic_ns + 1, follow=True)
+    assert isinstance(later, Detections)
+    assert (later.rows[0].label, later.rows[0].keypoints, later.count) == (label, [], 1)
 
 
 def test_a_thing_that_is_gone_leaves_a_trail_that_fades() -> None:
