@@ -116,6 +116,20 @@ def test_the_keyboard_is_enough(browser: Browser, page: Served) -> None:
     assert browser.value("shapes.length") == 1
 
 
+def test_sides_that_cross_are_told_until_they_do_not(browser: Browser, page: Served) -> None:
+    """What a configuration would refuse can neither be sent nor copied; a corner that is dragged makes it right."""
+    shown(browser, page, 800)
+    click(browser, (0.1, 0.1), (0.5, 0.5), (0.5, 0.1), (0.1, 0.7), (0.1, 0.1))
+    assert 'Sides of "zone-1" cross' in browser.value("at('say').textContent")
+    assert browser.value("at('done').disabled && at('copy').disabled")
+    for kind, point in (("mousePressed", (0.5, 0.1)), ("mouseMoved", (0.6, 0.6)), ("mouseReleased", (0.6, 0.6))):
+        mouse(browser, kind, *point)
+    assert not browser.value("at('done').disabled")
+    assert "cross" not in browser.value("at('say').textContent")
+    browser.value("at('done').click()")
+    assert taken(page.end()[0]).zones["zone-1"].points[2] == pytest.approx((0.6, 0.6), abs=0.01)
+
+
 def test_a_wrong_name_is_told_and_not_sent(browser: Browser, page: Served) -> None:
     """Spaces, and a name that is there twice; the page's own check and the command's are the same."""
     shown(browser, page, 800)
