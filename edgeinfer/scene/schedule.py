@@ -71,10 +71,11 @@ def _parse_days(days: str | None, text: str) -> list[int]:
     if not days:
         return list(range(7))
     found: list[int] = []
-    for part in days.lower().replace(" ", "").split(","):
-        first, _, last = part.partition("-")
-        if first not in _DAYS or (last or first) not in _DAYS:
+    for part in days.lower().split(","):
+        names = [name.strip() for name in part.split("-")]
+        first, last = names[0], names[-1]
+        if len(names) > 2 or first not in _DAYS or last not in _DAYS:
             raise ValueError(f"expected days of {', '.join(day.title() for day in _DAYS)}, got {text[:80]!r}")
         index = _DAYS.index(first)
-        found += [(index + step) % 7 for step in range((_DAYS.index(last or first) - index) % 7 + 1)]
+        found += [(index + step) % 7 for step in range((_DAYS.index(last) - index) % 7 + 1)]
     return sorted(set(found))

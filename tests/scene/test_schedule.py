@@ -55,7 +55,8 @@ def test_local_time_is_what_the_clock_on_the_wall_says_summer_and_winter() -> No
     assert [schedule.active(utc(f"2026-{day} 07:30:00")) for day in ("07-01", "12-01")] == [False, True]
 
 
-@pytest.mark.parametrize("text", ["", "8-18", "08:00-08:00", "Mo 08:00-18:00", "08:60-09:00", "24:00-01:00", "08:00-25:00"])
+@pytest.mark.parametrize("text", ["", "8-18", "08:00-08:00", "Mo 08:00-18:00", "08:60-09:00", "24:00-01:00", "08:00-25:00",
+                                  "Mon- 08:00-18:00", "m on 08:00-18:00", "Mon-Wed-Fri 08:00-18:00"])
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         ScheduleOptions(active=(text,))
