@@ -93,7 +93,8 @@ def _keep(preview: Preview, target: Path, fps: float) -> None:
                 album.add(picture)
         except KeyboardInterrupt:
             click.echo("", err=True)
-    click.echo(f"{target}: {album.count} pictures", err=True)
+    trouble = preview.figures()["trouble"]
+    click.echo(f"{target}: {album.count} pictures" + (f"; {trouble}" if trouble else ""), err=True)
 
 
 def _serve(preview: Preview, port: int, fps: float) -> None:

@@ -55,7 +55,8 @@ class Preview:
         self._attention = Attention(self._gate, schedule, motion, scene)
         self._result: Result | None = None  # of the frame that was looked at last
         self._over = False
-        self._frames = {"": 0, "still": 0, "schedule": 0}  # looked at, and held back by what
+        self._frames = {"": 0, "still": 0, "schedule": 0, "failed": 0}  # looked at, and skipped for what
+        self._fault = ""  # that the model failed with last
         self._began = time.monotonic()
 
     @classmethod
@@ -79,7 +80,7 @@ class Preview:
 
     def pictures(self, fps: float, every: bool = False) -> Iterator[Array]:
         """BGR, at most ``fps`` a second, or ``every`` one of a replay. Ends with the source's stream; a camera that fails is
-        waited for. Raises SourceError where a replay delivered nothing, and what the model raises."""
+        waited for. Raises SourceError where a replay delivered nothing."""
         self._capture.start()
         due = refresh_due = 0.0
         try:
@@ -108,16 +109,22 @@ class Preview:
 
     def _look(self, frame: Frame, wanted: bool) -> Array | None:
         held = self._attention.hold_back(frame, time.monotonic_ns())
-        self._frames[held] += 1
-        if not held:
-            result: Result = self._lane.infer(frame)
-            if self._scene is not None and isinstance(result, Detections):
-                result = self._scene.see(result, frame)
-            self._gate.admit(result, time.monotonic_ns())
-            self._result = result
-        elif held == "schedule":
+        if held == "schedule":
             self._result = None  # nobody is known to be anywhere
+        elif not held:
+            try:
+                self._result = self._infer(frame)
+            except Exception as error:  # noqa: BLE001  as in the daemon: a plug-in's fault costs one frame
+                held, self._fault = "failed", f"{type(error).__name__}: {error}"
+        self._frames[held] += 1
         return self._view.draw(frame, self._result, held) if wanted else None
+
+    def _infer(self, frame: Frame) -> Result:
+        result: Result = self._lane.infer(frame)
+        if self._scene is not None and isinstance(result, Detections):
+            result = self._scene.see(result, frame)
+        self._gate.admit(result, time.monotonic_ns())
+        return result
 
     def stop(self) -> None:
         self._over = True
@@ -129,6 +136,8 @@ class Preview:
         total = {key: sum(stage.summary()[key] for stage in (lane.preprocess_ns, lane.invoke_ns, lane.decode_ns))
                  for key in ("p50", "p95")}
         trouble = "" if self._capture.working or self._capture.ended.is_set() else self._capture.last_error
+        if self._frames["failed"]:
+            trouble = f"{self._frames['failed']} skipped, since the model failed: {self._fault}"
         frames = sum(self._frames.values())
         return {"frames": frames, "per_second": round(frames / max(time.monotonic() - self._began, 1e-3), 1),
                 "p50_ms": round(total["p50"], 2), "p95_ms": round(total["p95"], 2), "runs_on": lane.engine.session.runs_on,

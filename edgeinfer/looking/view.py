@@ -29,7 +29,8 @@ __all__ = ["View"]
 _TRAIL = 48  # places of one thing
 _PAST = 120  # results of a sensor
 _NOTHING = Detections([])
-_HELD = {"": "", "still": ": still, skipped", "schedule": ": outside of its schedule, skipped"}
+_HELD = {"": "", "still": ": still, skipped", "schedule": ": outside of its schedule, skipped",
+         "failed": ": the model failed, skipped"}
 
 
 class View:
@@ -49,7 +50,7 @@ class View:
 
     def draw(self, frame: Frame, result: Result | None, held: str = "") -> Array:
         """A new BGR picture; the arguments stay as they are. ``held``: why the model did not look at this frame ("still",
-        "schedule"; "": it did); then the result is that of the frame before, or None."""
+        "schedule", "failed"; "": it did); then the result is that of the frame before, or None."""
         title, found = self._title + _HELD[held], _NOTHING if result is None else result
         if isinstance(frame.format, FrameFormat):
             shown, overlays = self._with_scene(found, frame.monotonic_ns, follow=not held)

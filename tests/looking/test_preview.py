@@ -17,6 +17,8 @@ from edgeinfer.cli.preview import command
 from edgeinfer.config import parse
 from edgeinfer.errors import SourceError, UsageError
 from edgeinfer.looking.preview import Preview
+from edgeinfer.model.frame import Frame
+from edgeinfer.model.result import Result
 from tests.looking.site import served
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -111,6 +113,23 @@ def test_a_heartbeat_is_looked_at_though_nothing_moves(tmp_path: Path) -> None:
     preview = still(tmp_path, motion={"awake_s": 0, "look_s": 0}, gate={"on_change": True, "heartbeat_s": 0.001})
     list(preview.pictures(10, every=True))
     assert (preview.figures()["motion"]["still"], preview.figures()["told"]) == (0, 12)
+
+
+def test_a_frame_that_the_model_fails_on_costs_that_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder plug-in with a fault is told below the picture, and the preview goes on."""
+    preview = still(tmp_path)
+    found = iter([ValueError("on purpose"), *[preview._lane.infer] * 11])
+
+    def fail_once(frame: Frame) -> Result:
+        one = next(found)
+        if isinstance(one, ValueError):
+            raise one
+        return one(frame)
+
+    monkeypatch.setattr(preview._lane, "infer", fail_once)
+    assert len(list(preview.pictures(10, every=True))) == 12
+    assert preview.figures()["trouble"] == "1 skipped, since the model failed: ValueError: on purpose"
+    assert preview.figures()["told"] == 11
 
 
 def test_outside_of_its_schedule_pictures_are_shown_and_nothing_is_found(tmp_path: Path) -> None:
