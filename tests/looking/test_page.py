@@ -9,9 +9,11 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from edgeinfer.errors import UnavailableError
+from edgeinfer.looking.live import Live
 from edgeinfer.looking.page import LocalPage, Reply
 
 
@@ -73,6 +75,23 @@ def test_who_goes_away_in_the_middle_is_not_told_to_the_terminal(page: LocalPage
         if "process_request" in thread.name:
             thread.join(10)
     assert capsys.readouterr().err == ""
+
+
+def test_a_window_that_stops_reading_holds_up_nobody() -> None:
+    """Pictures are shown, and another window sees the newest, while the first one's buffers are full."""
+    live, noise = Live(), np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    with LocalPage({"GET stream": lambda _: live.stream()}) as page:
+        asked = f"GET {urlsplit(page.address).path}stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", page.port)) as stuck, socket.create_connection(("127.0.0.1", page.port), 20) as other:
+            stuck.sendall(asked)
+            for _ in range(60):  # far more than the buffers of a connection
+                live.show(noise)
+            live.show(np.zeros((10, 10, 3), np.uint8))
+            other.sendall(asked)
+            live.end()
+            told = b"".join(iter(lambda: other.recv(1 << 16), b""))
+    assert b"image/jpeg" in told
+    assert len(told) < 10_000, "the newest, a small one"
 
 
 def test_it_listens_on_this_machine_only(page: LocalPage) -> None:
