@@ -1,8 +1,8 @@
 """Which detection is which thing: identities over time.
 
 Association in two rounds as in ByteTrack (Zhang et al., 2022): detections that may begin a track first, with all tracks; then
-the weak ones, with tracks that were seen the last time. A third round finds what was out of sight: a lost track takes a
-detection near to where it must be by now, the farther the longer ago it was seen.
+the weak ones, with tracks that were seen the last time. Tracks without an identity yet take what is left. A last round finds
+what was out of sight: a lost track takes a detection near to where it must be by now, the farther the longer ago it was seen.
 
 Who goes behind something is seen in part first: the box shrinks, and its middle slows down. So each track remembers its last
 full view; where the part that was seen last lies in that view, moved on, the track goes on from the view.
@@ -108,8 +108,12 @@ class Tracker:
         lost = [track for track in before if track.row < 0]
         for track in before:
             track.row = -1
-        self._pair(before, detections.rows, rows, strong=True)
-        self._pair([track for track in before if track not in lost], detections.rows, rows, strong=False)
+        known = [track for track in before if track.id]  # a second box on one thing must not take its place
+        new = [track for track in before if not track.id]
+        self._pair(known, detections.rows, rows, strong=True)
+        self._pair([track for track in known if track not in lost], detections.rows, rows, strong=False)
+        self._pair(new, detections.rows, rows, strong=True)
+        self._pair(new, detections.rows, rows, strong=False)
         self._find(before, detections.rows, rows)
         for track in before:
             if track.row < 0:

@@ -87,6 +87,18 @@ def test_a_weak_detection_continues_a_track_and_begins_none() -> None:
     assert {identity for identity, _ in told[-1]} == {1, 0}
 
 
+def test_a_second_box_on_the_same_thing_does_not_take_its_identity() -> None:
+    """The detector finds somebody twice at the moment when they start to walk, the second box ahead of the first: the way leads on
+    from there, and is still theirs."""
+    def path(t: float) -> list[Box]:
+        here = at(0.3 if t < 1.05 else 0.35 + 0.2 * (t - 1.1), 0.8)
+        return [here, at(0.34, 0.8, score=0.5)] if round(t * 10) == 10 else [here]
+
+    told = follow(path, 3, fps=10)
+    assert {frame[0][0] for frame in told[1:]} == {1}
+    assert identities(told) == {1}
+
+
 def test_labels_are_not_mixed_unless_asked() -> None:
     def path(t: float) -> list[Box]:
         return [at(0.5, 0.8, label="car" if t < 1 else "truck", index=t >= 1)]
