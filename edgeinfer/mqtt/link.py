@@ -157,9 +157,10 @@ class Link:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def close(self, timeout_s: float) -> None:
-        """Send DISCONNECT, so that there is no will, and wait for the end. Drain first: messages may be left unsent."""
+        """Send DISCONNECT, so that there is no will, and wait for the end; after ``cut`` only wait. Drain first: messages may be
+        left unsent."""
         self._reason = "closed"
-        if self._client is not None and self._accepted.is_set():
+        if self._client is not None and self._accepted.is_set() and not self._cut:
             self._client.disconnect()
         else:
             self._cut = True

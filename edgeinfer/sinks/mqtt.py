@@ -174,8 +174,14 @@ class MqttSink:
                     self._recover(error)
         finally:
             if self._connection.link is not None:
-                self._connection.link.close(_GOODBYE_S)
+                self._leave(self._connection.link)
             self._outbox.close()
+
+    def _leave(self, link: Link) -> None:
+        """With DISCONNECT there is no will: a broker that has not got our "offline" is left without one, and tells it itself."""
+        if not self._retained.settled:
+            link.cut("closed")
+        link.close(_GOODBYE_S)
 
     def _recover(self, error: Exception) -> None:
         """A fault of ours costs the connection, not the sink."""

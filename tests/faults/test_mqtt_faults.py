@@ -141,6 +141,21 @@ def test_the_last_will_tells_of_a_death(tmp_path: Path, broker: Broker, listener
     assert received == list(range(len(received)))
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_goodbye_that_the_broker_does_not_take_is_left_to_the_will(tmp_path: Path, broker: Broker, listener: Listener,
+                                                                     protocol: str) -> None:
+    """Its acknowledgements are lost and the window is full, so that "offline" cannot be sent: a DISCONNECT would leave "online"
+    at the broker for ever."""
+    options = {"protocol": protocol, "in_flight": 2, "ack_timeout_s": 60.0, "will_delay_s": 0}
+    with FaultProxy(broker.port) as proxy:
+        with Running(tmp_path, proxy.port, **options) as sink:
+            until(lambda: b"online" in listener.on(STATUS), "it is online")
+            proxy.fault = Fault.NO_PUBACK
+            publish(sink, *range(10))
+            until(lambda: sink.state()["in_flight"] == 2, "the window is full")
+        until(lambda: listener.on(STATUS)[-1] == b"offline", "the broker tells it")
+
+
 def test_a_poisonous_result_is_parked_and_the_others_pass(tmp_path: Path) -> None:
     """A topic that the access list denies is offered three times, then counted as refused."""
     acl = f"user cam\ntopic readwrite {TOPIC}/#\ntopic deny {TOPIC}/secret/#\n"
