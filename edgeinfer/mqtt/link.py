@@ -36,6 +36,8 @@ _INCOMING = 16  # messages that the broker may send before we acknowledge
 _ELSEWHERE = {0x9C: "for now", 0x9D: "for good"}  # Use another server, Server moved
 # Server busy, Banned, Session taken over, Quota exceeded, Use another server, Server moved, Connection rate exceeded
 _STAY_AWAY = {0x89, 0x8A, 0x8E, 0x97, 0x9C, 0x9D, 0x9F}
+# Malformed packet, Protocol error, Not authorized, Topic name invalid, Payload format invalid, QoS not supported
+_OVER_A_MESSAGE = {0x81, 0x82, 0x87, 0x90, 0x99, 0x9B}
 _REASONS = {0x8E: "another client took over the session: two devices use one client_id (or one node's name)"}
 
 
@@ -67,12 +69,13 @@ class Trouble(NamedTuple):
 
 class Down(NamedTuple):
     """The connection is over, or never came to be. ``unanswered``: the broker closed it instead of answering CONNECT.
-    ``code``: the reason code (MQTT 5.0, 2.4) where the broker gave one."""
+    ``code``: the reason code (MQTT 5.0, 2.4) where the broker gave one. ``hung_up``: it was accepted, and not ended by us."""
 
     link: Link
     reason: str
     unanswered: bool
     code: int
+    hung_up: bool = False
 
     @property
     def unsupported(self) -> bool:
@@ -83,6 +86,14 @@ class Down(NamedTuple):
     def too_large(self) -> bool:
         """The broker closed because of a packet that it does not take."""
         return self.code == 0x95
+
+    @property
+    def patience(self) -> int:
+        """How often this may happen before what we sent is suspected to be why; 0: it has another reason. Without a reason code
+        (none in MQTT 3.1.1) it may well be the network."""
+        if self.code in _OVER_A_MESSAGE:
+            return 3
+        return 10 if self.hung_up and not self.code else 0
 
     @property
     def stay_away(self) -> bool:
@@ -197,7 +208,8 @@ class Link:
 
     def _down(self) -> Down:
         unanswered = self._asked and not self._code and not self._accepted.is_set() and not self._cut
-        return Down(self, self._reason or "connection lost", unanswered, self._code)
+        hung_up = self._accepted.is_set() and not self._cut and self._reason != "closed"
+        return Down(self, self._reason or "connection lost", unanswered, self._code, hung_up)
 
     def _make_client(self) -> Client:
         from paho.mqtt.client import Client

@@ -24,6 +24,7 @@ from edgeinfer.mqtt.listening import Listening
 from edgeinfer.mqtt.message import Message
 from edgeinfer.outbox import Outbox, OutboxOptions, Outgoing
 from edgeinfer.sinks.retained import Retained, Value
+from edgeinfer.sinks.suspects import Suspects
 from edgeinfer.sinks.transient import Transient, Unstored
 from edgeinfer.sinks.window import Sent, Window
 
@@ -48,6 +49,8 @@ class MqttSink:
         self._transient = Transient()
         self._listening = Listening()
         self._window = Window(options.in_flight, options.first_retry_s, options.last_retry_s)
+        self._limit = options.in_flight  # the broker may take fewer
+        self._suspects = Suspects()
         self._connection = Connection(options, self._client_id, self._status, self._events.put, self._listening.hear)
         self._condition: Callable[[], bool] | None = None  # what a caller waits for
         self._met = threading.Event()
@@ -229,7 +232,8 @@ class MqttSink:
             return
         if isinstance(event, Up):
             self._connection.up(event, monotonic())
-            self._window.limit = min(self._options.in_flight, event.receive_maximum)
+            self._limit = min(self._options.in_flight, event.receive_maximum)
+            self._set_limit()
             self._retained.all_due()
             self._outbox.rewind()
         elif isinstance(event, Acknowledged):
@@ -237,11 +241,32 @@ class MqttSink:
         elif isinstance(event, Trouble):
             self._connection.note(event.reason)
         else:
-            largest = self._window.largest() if event.too_large else None
-            if largest is not None:
-                self._outbox.refuse(largest.row.id, event.reason)
+            self._blame(event)
             self._connection.down(event, monotonic())
             self._release()
+
+    def _set_limit(self) -> None:
+        self._window.limit = 1 if self._suspects.any else self._limit
+
+    def _blame(self, event: Down) -> None:
+        """Where the connection ended over a message, that one is parked, or waits until the others have passed."""
+        largest = self._window.largest() if event.too_large else None
+        if largest is not None:
+            self._outbox.refuse(largest.row.id, event.reason)
+        sent = self._suspects.hung_up(self._window.in_flight, event.patience)
+        if sent is None:
+            return
+        self._connection.note(f"the broker hangs up over {sent.topic}: {event.reason}")
+        if sent.outgoing is not None:
+            self._offer_again(sent, sent.outgoing, f"the broker hangs up over it: {event.reason}")
+        elif sent.unstored is not None:
+            self._transient.drop(sent.unstored)
+        elif sent.topic != self._status:
+            self._retained.withhold(sent.topic)
+
+    def _offer_again(self, sent: Sent, outgoing: Outgoing, refusal: str, for_now: bool = False) -> None:
+        if not self._window.offer_again(sent, outgoing, monotonic(), for_now):
+            self._outbox.refuse(outgoing.row.id, refusal)
 
     def _acknowledge(self, event: Acknowledged) -> None:
         sent = self._window.pop(event.mid)
@@ -251,13 +276,15 @@ class MqttSink:
             self._connection.note(f"{event.refusal}: {sent.topic}")
         else:
             self._connection.worked()
+        self._suspects.answered(sent)
+        self._set_limit()
         if sent.outgoing is None:
             self._settle(sent, event.refusal)
         elif not event.refusal:
             self._window.accept(sent.outgoing)
             self._outbox.acknowledge(sent.outgoing.row.id)
-        elif not self._window.offer_again(sent, sent.outgoing, monotonic(), event.for_now):
-            self._outbox.refuse(sent.outgoing.row.id, event.refusal)
+        else:
+            self._offer_again(sent, sent.outgoing, event.refusal, event.for_now)
 
     def _settle(self, sent: Sent, refusal: str) -> None:
         """A message that is not a result: where it is refused it is not sent again over this connection."""

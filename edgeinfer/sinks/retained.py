@@ -9,6 +9,7 @@ from typing import NamedTuple
 __all__ = ["Retained", "Value"]
 
 _TOPICS = 256
+_WITHHELD_S = 600.0
 
 
 class Value(NamedTuple):
@@ -30,6 +31,7 @@ class Retained:
         self._values: dict[str, Value] = {}
         self._due: dict[str, None] = {}
         self._sent: dict[str, Value] = {}
+        self._withheld: dict[str, float] = {}  # until when (CLOCK_MONOTONIC, s)
         self.ignored = 0  # values of topics beyond the bound
 
     def set(self, topic: str, payload: bytes, expires: float = 0.0) -> bool:
@@ -40,19 +42,30 @@ class Retained:
                 return False
             first = not self._due
             self._values[topic] = Value(payload, expires)
-            self._due[topic] = None
+            self._make_due(topic)
             return first
+
+    def _make_due(self, *topics: str) -> None:
+        now = monotonic()
+        self._due.update(dict.fromkeys(topic for topic in topics if self._withheld.get(topic, now) <= now))
+
+    def withhold(self, topic: str) -> None:
+        """The broker hangs up over this one: it is not told for ten minutes."""
+        with self._lock:
+            self._withheld[topic] = monotonic() + _WITHHELD_S
+            self._due.pop(topic, None)
+            self._sent.pop(topic, None)
 
     def repeat(self) -> None:
         """Tell all values again; any thread."""
         with self._lock:
-            self._due = dict.fromkeys(self._values)
+            self._make_due(*self._values)
 
     def all_due(self) -> None:
         """The connection is new: the broker may have restarted with nothing retained."""
         with self._lock:
             self._sent.clear()
-            self._due = dict.fromkeys(self._values)
+            self._make_due(*self._values)
 
     def take(self) -> tuple[str, Value] | None:
         """The next value to publish, if one is due whose topic has nothing in flight."""

@@ -105,6 +105,11 @@ class Window:
         """When the next refused result is ripe."""
         return min((sent.at for sent in self.waiting), default=None) if self.room else None
 
+    @property
+    def in_flight(self) -> list[Sent]:
+        """In the order of sending."""
+        return list(self._sent.values())
+
     def largest(self) -> Outgoing | None:
         """The result with the most bytes among those in flight."""
         results = [sent.outgoing for sent in self._sent.values() if sent.outgoing is not None]

@@ -29,6 +29,7 @@ from tests.sinks.running import (
     numbers,
     publish,
 )
+from tests.sinks.scripted import ScriptedBroker, disconnect
 
 
 @pytest.mark.parametrize("fault", [Fault.NO_PUBACK, Fault.BLACK_HOLE])
@@ -186,6 +187,32 @@ def test_a_broker_that_hangs_up_on_a_refused_result_gets_the_others_first(tmp_pa
             until(lambda: balance(sink)["dropped"] == {"refused": 1}, "it is parked")
             until(lambda: balance(sink)["acknowledged"] == 39, "the others pass")
             assert sink.state()["reconnects"] > 0
+
+
+@pytest.mark.parametrize("goodbye", [disconnect(0x87), disconnect(0x90), disconnect(0x82), b""],
+                         ids=["not authorized", "topic name invalid", "protocol error", "without a word"])
+def test_a_broker_that_hangs_up_over_a_result_gets_the_others(tmp_path: Path, goodbye: bytes,
+                                                                  caplog: pytest.LogCaptureFixture) -> None:
+    """Some end the connection instead of refusing a message, with a reason or, as under MQTT 3.1.1, without: the result that is
+    in flight each time is found, tried apart from the others, and parked."""
+    with ScriptedBroker(poison=b'"n":5', goodbye=goodbye) as broker, \
+            Running(tmp_path, broker.port, last_retry_s=0.1) as sink:
+        publish(sink, *range(12))
+        until(lambda: balance(sink)["acknowledged"] == 11, "the others pass")
+        publish(sink, *range(12, 20))
+        until(lambda: balance(sink)["dropped"] == {"refused": 1}, "it is parked")
+        until(lambda: balance(sink)["acknowledged"] == 19, "all others pass")
+        assert any("hangs up over edgeinfer/cam/door/result" in record.message for record in caplog.records)
+
+
+def test_a_broker_that_hangs_up_over_a_retained_value_gets_the_others(tmp_path: Path) -> None:
+    """An access list without the discovery topic, say: that value is withheld, everything else is told."""
+    with ScriptedBroker(poison=b"homeassistant/", goodbye=disconnect(0x87)) as broker, Running(tmp_path, broker.port) as sink:
+        sink.set_retained("homeassistant/device/cam/config", b"{}")
+        sink.set_retained(f"{TOPIC}/health", b"{}")
+        publish(sink, *range(12))
+        until(lambda: balance(sink)["acknowledged"] == 12, "results pass")
+        assert sink.drain(5)
 
 
 def test_a_broker_that_refuses_everything_is_waited_out(tmp_path: Path) -> None:
