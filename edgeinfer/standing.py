@@ -19,6 +19,8 @@ from pathlib import Path
 import msgspec
 
 from edgeinfer.assembly import Assembly
+from edgeinfer.errors import DataError
+from edgeinfer.log import log
 from edgeinfer.model.bundle import read
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.plan import Plan
@@ -29,6 +31,7 @@ from edgeinfer.update import Updates
 __all__ = ["Standing", "threshold_of"]
 
 _BY_ITSELF = b""  # told by the pipeline at once; here it is only known, so that it is removed with the pipeline
+_VERSIONS = 64  # of bundles that wait
 _OPENING_S = 5.0  # a camera that is opened anew after a reload, and has not failed, is not told as offline
 
 
@@ -79,14 +82,20 @@ class Standing:
     def _model(self, plan: Plan, updates: Updates, store: Store) -> bytes:
         installed = plan.bundle.manifest.version
         candidate = store.candidate(plan.config.model) if plan.config.model else None
-        return msgspec.json.encode({"installed_version": installed,
-                                    "latest_version": self._version(candidate) if candidate is not None else installed,
+        waits = self._version(candidate) if candidate is not None else ""
+        return msgspec.json.encode({"installed_version": installed, "latest_version": waits or installed,
                                     "in_progress": updates.in_progress(plan.config.model)})
 
     def _version(self, folder: Path) -> str:
-        """Of a bundle in the store, which never changes; read once."""
+        """Of a bundle in the store, which never changes; read once. "" for one that cannot be read: it is not offered, and what
+        runs goes on."""
         if folder not in self._versions:
-            self._versions = {folder: read(folder, verify=False).manifest.version}
+            try:
+                version = read(folder, verify=False).manifest.version
+            except (DataError, OSError) as error:
+                log.warning("the bundle that waits cannot be read, and is not offered: %s", error)
+                version = ""
+            self._versions = {**self._versions, folder: version} if len(self._versions) < _VERSIONS else {folder: version}
         return self._versions[folder]
 
 

@@ -125,6 +125,23 @@ def test_a_staged_bundle_is_told_and_installed_on_demand(broker: Broker, retaine
         until(lambda: daemon.health()["models"]["door"]["sequence"] == 2, "it in health")
 
 
+def test_a_staged_bundle_that_is_damaged_is_not_offered(broker: Broker, retained: Retained, models: dict[str, str],
+                                                         tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What runs goes on: a file that went bad on the card must not end the daemon."""
+    first = bundles.read(Path(models["colours"]))
+    (tmp_path / "state").mkdir()
+    store = Store(tmp_path / "state/models")
+    deploy(store, first)
+    deploy(store, variant(first, tmp_path / "second", "2"), stage=True)
+    (tmp_path / "state/models/colours/candidate/manifest.json").unlink()
+    pipelines = {"door": {**picture_pipeline(models), "model": "colours"}}
+    del pipelines["door"]["bundle"]
+    with Running(tmp_path, configuration(broker.port, pipelines)):
+        until(lambda: retained["model"] != "", "the model")
+        assert json.loads(retained["model"])["latest_version"] == "1"
+    assert len([record for record in caplog.records if "cannot be read" in record.message]) == 1
+
+
 def test_a_source_that_does_not_deliver_is_offline(broker: Broker, retained: Retained, models: dict[str, str],
                                                    tmp_path: Path) -> None:
     """A camera that is not there: its pipeline is offline while the daemon is online."""
