@@ -49,7 +49,7 @@ class ThenOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name, least, most in (("min_score", 0, 1), ("margin", 0, 2), ("most", 1, 64), ("every_s", 0, 86400),
                                   ("min_pixels", 2, 4096)):
             if not least <= getattr(self, name) <= most:
-                raise ValueError(f"expected {name} between {least} and {most}, got {getattr(self, name):g}")
+                raise ValueError(f"expected {name} between {least} and {most}, got {getattr(self, name)}")
 
 
 def crop_format(options: ThenOptions, format: FrameFormat) -> FrameFormat:

@@ -96,9 +96,9 @@ class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.trigger is not None and self.source.get("kind") == "requests":
             raise ValueError("expected trigger with another source than requests, which wait for no line")
         for kind, names in (("zones", self.zones), ("lines", self.lines)):
-            if len(names) > _MOST_PLACES or not all(map(_NAME.fullmatch, names)):
+            if len(names) > _MOST_PLACES or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
                 raise ValueError(f"expected at most {_MOST_PLACES} {kind} with names of letters, digits, - and _, "
-                                 f"got {', '.join(names)[:80]!r}")
+                                 f"got {', '.join(map(str, names))[:80]!r}")
         tracked = self.scene.tracked
         if self.motion is not None and tracked is not None and self.motion.awake_s < tracked.lost_s:
             raise ValueError(f"expected motion.awake_s of at least track.lost_s ({tracked.lost_s:g}), got {self.motion.awake_s:g}")

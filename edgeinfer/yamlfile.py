@@ -14,22 +14,29 @@ __all__ = ["read_yaml"]
 
 # what PyYAML lets out on bytes that are no YAML, and on a tag that does not fit its value (!!bool maybe)
 _NOT_YAML = (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, ArithmeticError)
-_MOST_VALUES, _DEEPEST = 100_000, 50  # with each alias counted as what it stands for
+_MOST_VALUES, _DEEPEST = 20_000, 50  # with each alias counted as what it stands for
+_TOO_MANY = f"at most {_MOST_VALUES} values, {_DEEPEST} deep"
+_FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+\Z")  # YAML 1.2; to 1.1 1e-3 is a text
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no file name and no message holds these, however YAML escapes them
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives up at a depth that no configuration has: PyYAML's own time grows with the square of it."""
+    """Gives up at a depth and a size that no configuration has: PyYAML's own time grows with the square of the depth, and a
+    megabyte of keys takes it half a minute."""
 
-    _depth = 0
+    _depth = _nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise yaml.YAMLError(f"more than {_DEEPEST} levels")
+        self._nodes += 1
+        if self._depth > _DEEPEST or self._nodes > _MOST_VALUES:
+            raise yaml.YAMLError(f"more than {_DEEPEST} levels or {_MOST_VALUES} values")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def read_yaml(text: bytes, where: str) -> dict[Any, Any]:
@@ -57,7 +64,7 @@ def _check_nodes(root: yaml.Node, where: str) -> None:
         node, depth = rest.pop()
         visits += 1
         if visits > _MOST_VALUES or depth > _DEEPEST:
-            raise ConfigError(where, f"at most {_MOST_VALUES} values, {_DEEPEST} deep", "more", "write aliases (*name) out")
+            raise ConfigError(where, _TOO_MANY, "more", "write aliases (*name) out")
         place = f"{where}: line {node.start_mark.line + 1}"
         if isinstance(node, yaml.MappingNode):
             keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import math
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 
 from edgeinfer.config import load, parse
 from edgeinfer.errors import ConfigError, EdgeinferError
+from edgeinfer.yamlfile import read_yaml
 
 GOOD: dict[str, Any] = {
     "node": "workshop",
@@ -22,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def _parse(document: Any, folder: Path = Path("/etc/edgeinfer")) -> Any:
-    return parse(yaml.safe_dump(document).encode(), folder)
+    return parse(yaml.safe_dump(document, sort_keys=False).encode(), folder)
 
 
 def test_relative_paths_are_relative_to_the_configuration() -> None:
@@ -103,6 +108,63 @@ def test_any_document_is_a_configuration_or_a_config_error(document: Any) -> Non
     """Whatever YAML says, the outcome is a configuration or one typed error: never another exception."""
     with contextlib.suppress(EdgeinferError):  # anything else fails the test
         _parse(document)
+
+
+TRIANGLE = [[0, 0], [1, 0], [1, 1]]
+RICH: dict[str, Any] = {
+    "node": "yard", "sink": {"kind": "mqtt", "host": "h", "tls": {"ca": "ca.pem"}, "username": "u", "password_file": "p",
+                             "port": 1, "keepalive_s": 5, "ack_timeout_s": 1.0, "first_retry_s": 1.0, "last_retry_s": 2.0},
+    "pipelines": {"door": {
+        "model": "person", "threshold": 0.5, "resample": True, "runtime": {"threads": 1},
+        "source": {"kind": "camera", "device": "/dev/video0", "width": 640, "height": 480},
+        "gate": {"min_score": 0.6, "release": 0.5, "on_change": True, "n_of_m": [3, 5], "heartbeat_s": 60, "min_interval_s": 1},
+        "track": {"lost_s": 1.0}, "motion": {"awake_s": 5.0}, "schedule": {"active": ["mon-fri 08:00-18:00"]},
+        "zones": {"yard": {"points": TRIANGLE, "labels": ["person"], "dwell_s": 3}},
+        "lines": {"gate": {"points": [[0, 0], [1, 1]]}},
+        "then": {"model": "face", "most": 4, "margin": 0.1, "every_s": 1.0, "min_score": 0.5}}},
+    "outbox": {"max_bytes": 65536, "staging": 10}, "memory": {"budget_mb": 100}, "health": {"interval_s": 1},
+    "updates": {"probation_s": 60}, "commands": {"enabled": True, "per_minute": 5},
+    "home_assistant": {"enabled": True, "labels": ["person"], "area": "a"}, "trusted_keys": "k", "state_folder": "s"}
+ODD = (None, True, -1, 0, 2**63, -(10**400), math.nan, math.inf, -math.inf, 1e308, "", " ", "x" * 10000, "1e5", [], [1], [[1, 2]],
+       [None], {}, {1: 2}, {None: None}, b"bytes", date(2024, 1, 1), [[math.nan, 0], [0, 1], [1, 1]])
+ODD_KEYS = (None, True, 1, math.nan, "", "x" * 1000, "a b", b"a", date(2024, 1, 1))
+
+
+def _places(document: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    for key, item in items:
+        yield (*before, key)
+        yield from _places(item, (*before, key))
+
+
+@pytest.mark.parametrize("place", list(_places(RICH)), ids=str)
+def test_each_value_and_each_key_may_be_anything(place: tuple[Any, ...]) -> None:
+    """Every key in turn with values of every kind, and every key under another name: a configuration or a ConfigError."""
+    for values, renamed in ((ODD, False), (ODD_KEYS, True)):
+        for odd in values:
+            document = copy.deepcopy(RICH)
+            parent: Any = document
+            for key in place[:-1]:
+                parent = parent[key]
+            if renamed and isinstance(parent, dict):
+                parent[odd] = parent.pop(place[-1])
+            else:
+                parent[place[-1]] = odd
+            with contextlib.suppress(EdgeinferError):
+                _parse(document)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-3", 1e-3), ("1e9", 1e9), ("1.5E+3", 1500.0), (".5e1", 5.0), ("-2e0", -2.0)])
+def test_numbers_may_have_an_exponent(text: str, number: float) -> None:
+    """As everywhere but in YAML 1.1, which takes 1e-3 for a text."""
+    assert read_yaml(f"value: {text}".encode(), "config") == {"value": number}
+    assert read_yaml(f"value: {text}x".encode(), "config") == {"value": f"{text}x"}
+
+
+def test_a_megabyte_of_keys_is_refused_before_it_is_read() -> None:
+    """PyYAML would take half a minute for it: it stops at the first value too many, of which the last is no YAML."""
+    with pytest.raises(ConfigError, match="values"):
+        read_yaml(b"a: b\n" * 100_000 + b"\t", "config")
 
 
 @given(st.binary(max_size=200))

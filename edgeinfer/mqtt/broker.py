@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
@@ -21,6 +22,9 @@ _DEFAULTS = {"password", "passwd", "passw0rd", "pass", "changeme", "change-me", 
              "administrator", "root", "user", "guest", "public", "secret", "default", "test", "mosquitto", "mqtt", "broker",
              "raspberry", "homeassistant", "edgeinfer", "letmein", "qwerty", "1234", "12345", "123456", "1234567", "12345678",
              "123456789", "0000", "00000000", "your-password", "your_password", "yourpassword", "<password>"}
+
+
+_LONGEST_S = 86400  # a wait for longer is a typing error; an infinite one no timer takes
 
 
 class TlsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +62,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         faults = [
-            ("a host", "an empty one", bool(self.host)),
+            ("a host's name or address alone (the port is a key of its own, TLS is on)", repr(self.host)[:80], _is_host(self.host)),
             ("port between 0 and 65535", str(self.port), 0 <= self.port <= 65535),
             ("plain_text or tls, not both", "both", not (self.plain_text and self.tls)),
             ("one of password_file, password_credential", "both", not (self.password_file and self.password_credential)),
@@ -67,7 +71,8 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             ("a username to go with the password", "none", bool(self.username) or not self.has_password),
             ("keepalive_s between 1 and 65535", str(self.keepalive_s), 1 <= self.keepalive_s <= 65535),
             ("in_flight between 1 and 1000", str(self.in_flight), 1 <= self.in_flight <= 1000),
-            ("times above 0", "another", min(self.connect_timeout_s, self.ack_timeout_s, self.first_retry_s) > 0),
+            *((f"{name} above 0, and at most {_LONGEST_S}", f"{getattr(self, name):g}", 0 < getattr(self, name) <= _LONGEST_S)
+              for name in ("connect_timeout_s", "ack_timeout_s", "first_retry_s", "last_retry_s")),
             ("last_retry_s of first_retry_s or more", f"{self.last_retry_s:g}", self.last_retry_s >= self.first_retry_s),
             ("will_delay_s between 0 and 3600", str(self.will_delay_s), 0 <= self.will_delay_s <= 3600),
             (f"session_expiry_s between will_delay_s ({self.will_delay_s}) and 31536000", str(self.session_expiry_s),
@@ -85,6 +90,15 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def address(self) -> tuple[str, int]:
         """Host and port."""
         return self.host, self.port or (1883 if self.plain_text else 8883)
+
+
+def _is_host(text: str) -> bool:
+    """No URL, no port, no brackets: only an address of IPv6 holds colons."""
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return 0 < len(text) <= 253 and not any(sign in ":/[]@" or sign.isspace() for sign in text)
+    return True
 
 
 def check_files(options: MqttOptions) -> None:

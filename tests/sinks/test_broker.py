@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,22 @@ def test_a_password_that_is_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [
     {"will_delay_s": 3601}, {"will_delay_s": 10, "session_expiry_s": 5}, {"session_expiry_s": -1},
     {"host": ""}, {"port": 70000}, {"tls": TlsOptions()}, {"password_file": "x"}, {"in_flight": 0}, {"last_retry_s": 0.01},
-    {"username": "u", "password_file": "x", "password_credential": "y"},
-    {"username": "u", "password_credential": "../shadow"}, {"username": "u", "password_credential": "a\nUser=root"}, {"ack_timeout_s": 0}, {"keepalive_s": 0},
+    {"username": "u", "password_file": "x", "password_credential": "y"}, {"ack_timeout_s": 0}, {"keepalive_s": 0},
+    {"username": "u", "password_credential": "../shadow"}, {"username": "u", "password_credential": "a\nUser=root"},
+    {"host": "mqtt://broker"}, {"host": "broker:1883"}, {"host": "[::1]"}, {"host": "a b"}, {"host": "user@broker"},
+    *({name: value} for name in ("connect_timeout_s", "ack_timeout_s", "first_retry_s", "last_retry_s")
+      for value in (math.nan, math.inf, 1e9)),
 ])
 def test_options_that_contradict_themselves_are_refused(wrong: dict[str, Any]) -> None:
     """With what was expected and what was got."""
     with pytest.raises(ValueError, match=r"expected .*, got"):
         MqttOptions(**{**QUICK, **wrong})
+
+
+@pytest.mark.parametrize("host", ["broker", "broker.local.", "192.0.2.1", "::1", "fe80::1%eth0", "bücher.example", "my_broker"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    """IPv4, IPv6 with its zone, and names as they are written."""
+    assert MqttOptions(host=host).host == host
 
 
 def test_tls_is_on_unless_the_configuration_says_otherwise() -> None:
