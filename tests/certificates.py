@@ -35,3 +35,8 @@ class Certificates:
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
                       "-days", "2", "-out", f"{name}.crt", "-extfile", extensions.name)
         return self.folder / f"{name}.crt", self.folder / f"{name}.key"
+
+    def lock(self, name: str) -> Path:
+        """The same key under a pass phrase."""
+        self._openssl("pkey", "-in", f"{name}.key", "-aes256", "-passout", "pass:secret", "-out", f"{name}.locked.key")
+        return self.folder / f"{name}.locked.key"

@@ -116,9 +116,23 @@ def check_files(options: MqttOptions) -> None:
         except OSError as error:
             faults.append(Fault(where, f"to read {name}", error.strerror or str(error), f"ls -l '{name}'"))
     if not faults:
-        faults.extend(_guessable(options))
+        faults.extend((*_unusable(options), *_guessable(options)))
     if faults:
         raise ConfigError.of(faults)
+
+
+def _unusable(options: MqttOptions) -> list[Fault]:
+    """Files that are there and are no certificates, or do not belong together. Not what has expired: clocks are set late."""
+    wanted = "ca, certificate and key in PEM, the key the certificate's own and without a pass phrase"
+    hint = "openssl x509 -noout -subject -in FILE; openssl pkey -noout -in FILE"
+    try:
+        tls_context(options)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", "") or str(error)
+        if isinstance(error, ssl.SSLError):
+            why = (error.reason or why).lower().replace("_", " ")
+        return [Fault("sink.tls", wanted, why, hint)]
+    return []
 
 
 def _guessable(options: MqttOptions) -> list[Fault]:
@@ -162,6 +176,11 @@ class _ClosingSocket(ssl.SSLSocket):
             raise
 
 
+def _no_pass_phrase() -> str:
+    """OpenSSL would ask for it on the terminal, and wait."""
+    raise ValueError("a key with a pass phrase, which nobody is there to type")
+
+
 def tls_context(options: MqttOptions) -> ssl.SSLContext | None:
     """A context that verifies the broker's name and chain, TLS 1.2 or later; None for plain text. Raises OSError."""
     if options.plain_text:
@@ -175,5 +194,5 @@ def tls_context(options: MqttOptions) -> ssl.SSLContext | None:
     else:
         context.load_default_certs()
     if tls.certificate:
-        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_cert_chain(tls.certificate, tls.key, _no_pass_phrase)
     return context

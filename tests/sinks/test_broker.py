@@ -155,6 +155,20 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
             assert not sink.state()["connected"], "the broker's certificate does not bear this address"
 
 
+def test_tls_files_that_cannot_work_are_refused_at_the_start(tmp_path: Path) -> None:
+    """No certificate, a key of another one, or a key with a pass phrase, which OpenSSL would ask for at the terminal."""
+    certificates = Certificates(tmp_path / "certificates")
+    ca = str(certificates.ca)
+    (device, key), (_, other) = (map(str, pair) for pair in (certificates.device, certificates.server))
+    locked = certificates.lock("device")
+    for tls, told in ((TlsOptions(ca=key), "no certificate"), (TlsOptions(ca=ca, certificate=device, key=other), "mismatch"),
+                      (TlsOptions(ca=ca, certificate=key, key=key), "expected"),
+                      (TlsOptions(ca=ca, certificate=device, key=str(locked)), "pass phrase")):
+        with pytest.raises(ConfigError, match=rf"sink\.tls: .*{told}"):
+            check_files(MqttOptions(host="broker", tls=tls))
+    check_files(MqttOptions(host="broker", tls=TlsOptions(ca=ca, certificate=device, key=key)))
+
+
 def test_a_broker_that_speaks_only_3_1_1_is_served(tmp_path: Path) -> None:
     """amqtt refuses MQTT 5; the sink falls back by itself."""
     with OldBroker() as old, Running(tmp_path, old.port) as sink:
