@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -66,6 +66,7 @@ def make_plans(config: Config, thresholds: Mapping[str, float] = _NONE) -> list[
     errors: list[EdgeinferError] = []
     for name in config.pipelines:
         try:
+            _check_source(config, name)
             plans.append(make_plan(config, name, config.bundle_path(name), keys, thresholds.get(name)))
         except EdgeinferError as error:
             errors.append(error)
@@ -74,6 +75,13 @@ def make_plans(config: Config, thresholds: Mapping[str, float] = _NONE) -> list[
     if errors:
         raise ConfigError.of([fault for error in errors for fault in error.faults])
     return plans
+
+
+def _check_source(config: Config, name: str) -> None:
+    """What a source that has something to check finds wrong with what its options name. Raises ConfigError."""
+    check: Callable[[str], None] | None = getattr(config.sources[name].make(), "check", None)
+    if check is not None:
+        check(f"pipelines.{name}.source")
 
 
 def make_plan(config: Config, name: str, path: Path, keys: Sequence[PublicKey], threshold: float | None = None) -> Plan:

@@ -101,27 +101,27 @@ def _is_host(text: str) -> bool:
     return True
 
 
-def check_files(options: MqttOptions) -> None:
+def check_files(options: MqttOptions, where: str = "sink") -> None:
     """Raises ConfigError for credentials that are named and not there, and for a password that anyone would guess; all at
-    once."""
+    once. ``where``: the options' place in the configuration."""
     tls = options.tls or TlsOptions()
-    named = [("sink.tls.ca", tls.ca), ("sink.tls.certificate", tls.certificate), ("sink.tls.key", tls.key)]
+    named = [(f"{where}.tls.{name}", getattr(tls, name)) for name in ("ca", "certificate", "key")]
     if options.has_password:
-        named.append(("sink.password", str(_password_path(options))))
+        named.append((f"{where}.password", str(_password_path(options))))
     faults = []
-    for where, name in named:
+    for place, name in named:
         try:
             if name and not Path(name).read_bytes().strip():
-                faults.append(Fault(where, "a file that is not empty", name))
+                faults.append(Fault(place, "a file that is not empty", name))
         except OSError as error:
-            faults.append(Fault(where, f"to read {name}", error.strerror or str(error), f"ls -l '{name}'"))
+            faults.append(Fault(place, f"to read {name}", error.strerror or str(error), f"ls -l '{name}'"))
     if not faults:
-        faults.extend((*_unusable(options), *_guessable(options)))
+        faults.extend((*_unusable(options, where), *_guessable(options, where)))
     if faults:
         raise ConfigError.of(faults)
 
 
-def _unusable(options: MqttOptions) -> list[Fault]:
+def _unusable(options: MqttOptions, where: str) -> list[Fault]:
     """Files that are there and are no certificates, or do not belong together. Not what has expired: clocks are set late."""
     wanted = "ca, certificate and key in PEM, the key the certificate's own and without a pass phrase"
     hint = "openssl x509 -noout -subject -in FILE; openssl pkey -noout -in FILE"
@@ -131,24 +131,24 @@ def _unusable(options: MqttOptions) -> list[Fault]:
         why = getattr(error, "strerror", "") or str(error)
         if isinstance(error, ssl.SSLError):
             why = (error.reason or why).lower().replace("_", " ")
-        return [Fault("sink.tls", wanted, why, hint)]
+        return [Fault(f"{where}.tls", wanted, why, hint)]
     return []
 
 
-def _guessable(options: MqttOptions) -> list[Fault]:
+def _guessable(options: MqttOptions, where: str) -> list[Fault]:
     """A name without a proof, or with one that is no secret. The password itself is never shown."""
     if options.username and not options.has_password and not (options.tls and options.tls.certificate):
-        return [Fault("sink.username", "a password_file, a password_credential or a client certificate with it", "none of them",
+        return [Fault(f"{where}.username", "a password_file, a password_credential or a client certificate with it", "none of them",
                       "(umask 077; openssl rand -base64 24 > mqtt-password), and tell the broker: mosquitto_passwd")]
     try:
         word = password(options)
     except (OSError, ValueError):  # gone since, or no UTF-8
-        return [Fault("sink.password", "a line of UTF-8 text", "other bytes")]
+        return [Fault(f"{where}.password", "a line of UTF-8 text", "other bytes")]
     if word is None:
         return []
     told = {"": "an empty first line", options.username.lower(): "the username"}
     why = told.get(word.strip().lower()) or ("one that every attacker tries first" if word.strip().lower() in _DEFAULTS else "")
-    return [Fault("sink.password", "a password of your own", why, "openssl rand -base64 24")] if why else []
+    return [Fault(f"{where}.password", "a password of your own", why, "openssl rand -base64 24")] if why else []
 
 
 def _password_path(options: MqttOptions) -> Path:

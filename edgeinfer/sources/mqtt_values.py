@@ -13,7 +13,7 @@ import msgspec
 from edgeinfer.errors import SourceError
 from edgeinfer.jsonpath import number_at, steps
 from edgeinfer.model.tensor import Array
-from edgeinfer.mqtt.broker import MqttOptions
+from edgeinfer.mqtt.broker import MqttOptions, check_files
 from edgeinfer.mqtt.message import Message
 from edgeinfer.mqtt.subscription import Subscription
 from edgeinfer.sources import SampleFormat
@@ -151,6 +151,10 @@ class MqttValues:
         self._interrupted = False
         self._subscription: Subscription | None = None
         self._bad = self._overflowed = self._gaps = 0  # of subscriptions that are over
+
+    def check(self, where: str) -> None:
+        """Raises ConfigError for the broker's credentials, as the MQTT sink does. ``where``: the source's place."""
+        check_files(self._options.broker, f"{where}.broker")
 
     @property
     def gaps(self) -> int:

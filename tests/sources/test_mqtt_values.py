@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import paho.mqtt.publish
 import pytest
+import yaml
 
 from edgeinfer import config
 from edgeinfer.errors import ConfigError
 from edgeinfer.jsonpath import number_at, steps
 from edgeinfer.mqtt.broker import MqttOptions
 from edgeinfer.mqtt.message import Message
+from edgeinfer.plan import make_plans
 from edgeinfer.sources.mqtt_values import ChannelOptions, MqttValues, MqttValuesOptions
 from tests.broker import Broker, free_port, until
 
@@ -125,6 +127,18 @@ def test_a_broker_that_is_not_there_is_told_and_does_no_harm(fails: Callable[...
     source.open()
     fails(lambda: source.read_into(np.zeros((1, 3), np.float32)), "broker 127.0.0.1:", "expected a connection", "refused")
     source.close()
+
+
+def test_its_brokers_password_is_judged_as_the_sinks(tmp_path: Path) -> None:
+    """An empty one, a guessed one and none at all are refused before anything runs, with the place in the configuration."""
+    (tmp_path / "guessed").write_text("changeme\n")
+    for credentials, told in (({}, "username"), ({"password_file": str(tmp_path / "guessed")}, "password"),
+                              ({"password_file": str(tmp_path / "absent")}, "password")):
+        broker = {"host": "other", "username": "cam", **credentials}
+        source = {"kind": "mqtt", "broker": broker, "channels": [{"topic": "t"}]}
+        document = {"sink": {"kind": "stdout"}, "pipelines": {"motor": {"bundle": "b", "source": source}}}
+        with pytest.raises(ConfigError, match=rf"pipelines\.motor\.source\.broker\.{told}"):
+            make_plans(config.parse(yaml.safe_dump(document).encode(), tmp_path))
 
 
 def test_a_source_without_a_broker_hears_the_sinks() -> None:
