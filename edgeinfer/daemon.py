@@ -31,6 +31,7 @@ from edgeinfer.log import log
 from edgeinfer.model.trial import Verdict
 from edgeinfer.pipeline import Pipeline
 from edgeinfer.plan import Plan, bill_of, make_plans, try_models
+from edgeinfer.preparation import Preparation, Prepared
 from edgeinfer.registry import closest
 from edgeinfer.remote import Remote
 from edgeinfer.settings import PipelineSettings, Settings
@@ -58,6 +59,7 @@ class Daemon:
         self._wake = threading.Event()
         self._stopping = False
         self._reloading = False
+        self._preparation: Preparation | None = None
         self._progress: tuple[int, ...] = ()
         self._trimmed = False
         self._health = Health(self.boot)
@@ -145,19 +147,19 @@ class Daemon:
         next_health = 0.0
         while not (self._stopping or self.assembly.finished or self.assembly.died):
             now = time.monotonic()
-            if self._reloading:
-                self._reload()
+            self._reload()
             self._feed_watchdog()
-            if self.updates.tick(now):
-                vitals.trim_heap()
             self.assembly.keep_schedules(time.time_ns())
             self._introductions.refresh(self.assembly.lanes, self.config.state_folder)
-            self._remote.tick(self, self.sink, now)
+            if self._preparation is None:  # what changes models and settings waits until the new configuration has them
+                if self.updates.tick(now):
+                    vitals.trim_heap()
+                self._remote.tick(self, self.sink, now)
             self._standing.publish(self.config.node, self.assembly, self.updates, self.config.store, self.sink)
             if now >= next_health:
                 self.publish_health()
                 next_health = now + self.config.health.interval_s
-            if not self._trimmed and not self.updates.preparing and self._is_warm(now):
+            if not self._trimmed and not self.updates.preparing and self._preparation is None and self._is_warm(now):
                 self._trim()
             self._wake.wait(min(interval_s, max(next_health - time.monotonic(), 0.0)))
             self._wake.clear()
@@ -184,21 +186,32 @@ class Daemon:
         vitals.trim()
 
     def _reload(self) -> None:
-        """The new configuration, checked before the old one is let go; the old one is taken up again where it fails."""
-        self._reloading = False
-        notify.reloading()
+        """The new configuration, checked beside inference before the old one is let go; the old one is taken up again where it
+        fails. A signal that comes meanwhile is obeyed afterwards."""
+        if self._preparation is None and self._reloading:
+            self._reloading = False
+            notify.reloading()
+            thresholds, resident = self._settings.thresholds(), self.running.resident
+            self._preparation = Preparation(lambda: self._prepared(thresholds, resident), self._wake.set)
+        if self._preparation is None or not self._preparation.ended:
+            return
         try:
-            config = load(self._path)
-            plans = make_plans(config, self._settings.thresholds())
-            self._make_sink(config).check()
-            verdicts = try_models(config, plans)
-            bill = bill_of(config, plans, verdicts, self.running.resident)
+            prepared = self._preparation.result()
         except EdgeinferError as error:
             log.error("reload: the configuration has faults, the old one stays\n%s", error)
         else:
-            self._take_up(config, plans, verdicts)
-            self.bill = bill if self.config is config else self.bill
+            self._take_up(prepared.config, prepared.plans, prepared.verdicts)
+            self.bill = prepared.bill if self.config is prepared.config else self.bill
+        self._preparation = None
         notify.ready()
+
+    def _prepared(self, thresholds: Mapping[str, float], resident: int) -> Prepared:
+        """The reload's thread."""
+        config = load(self._path)
+        plans = make_plans(config, thresholds)
+        self._make_sink(config).check()
+        verdicts = try_models(config, plans)
+        return Prepared(config, plans, verdicts, bill_of(config, plans, verdicts, resident))
 
     def _take_up(self, config: Config, plans: list[Plan], verdicts: dict[str, Verdict]) -> None:
         before = self.running
