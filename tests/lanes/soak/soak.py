@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.broker import Broker, until
+from tests.broker import Broker, free_port, until
 from tests.bundles import configuration
 from tests.daemon import DaemonProcess
 from tests.e2e.conftest import picture_pipeline, sensor_pipeline
 from tests.faults.faultproxy import Fault, FaultProxy
+from tests.lanes.soak.alone import alone, mapped
 from tests.lanes.soak.samples import Sample, Sampler
 from tests.lanes.soak.witness import Witness
 
@@ -51,8 +52,20 @@ class Soak:
         pipelines = {"camera": picture_pipeline(models, fps=15, source={"width": 320, "height": 240}),
                      "sensor": sensor_pipeline(models, rate=160)}
         config = configuration(self._proxy.port, pipelines, sink=SINK, health={"interval_s": 2.0})
-        self._daemon = DaemonProcess(folder, config)
+        self._daemon = DaemonProcess(folder, config, under=self._rehearse(config))
         self.sampler = Sampler(table, lambda: self._daemon.process.pid, lambda: self._what, 2.0 if seconds > 600 else 0.5)
+
+    def _rehearse(self, config: dict[str, Any]) -> tuple[str, ...]:
+        """Run the daemon for a moment to see what it maps; the one of the test maps copies, so that what other processes share
+        is no part of its PSS."""
+        (self._folder / "rehearsal").mkdir()
+        rehearsal = DaemonProcess(self._folder / "rehearsal", {**config, "sink": {**config["sink"], "port": free_port()}})
+        until(lambda: "refused" in rehearsal.log, "the rehearsal runs, and has no broker")
+        time.sleep(5.0)
+        words = alone(self._folder / "own", mapped(rehearsal.process.pid))
+        rehearsal.terminate()
+        self.alone = bool(words)
+        return words
 
     def run(self) -> None:
         """Blocks for the whole time, and then until everything has arrived."""

@@ -45,6 +45,7 @@ def print_figures(soak: Soak) -> None:
               f"{sum(absent(soak, name).values())} staged and lost with a SIGKILL, at most "
               f"{max(absent(soak, name).values(), default=0)} at once")
     calm = [sample for sample in soak.sampler.samples if sample.seconds > soak.calm_from + SETTLED_S]
+    print("PSS is of files that no other process maps" if soak.alone else "PSS is of files that other processes map, too")
     for what, values in (("PSS kB", [s.pss for s in calm]), ("anonymous kB", [s.anonymous for s in calm]),
                          ("threads", [s.threads for s in soak.quiet]), ("descriptors", [s.descriptors for s in soak.quiet])):
         if values:
@@ -94,14 +95,14 @@ def test_both_equations_hold_in_every_health_document(soak: Soak) -> None:
 
 
 def test_memory_is_flat(soak: Soak) -> None:
-    """From five minutes after the last kill on, each minute's median PSS is at most 1 % above the first one's; so is what is
-    resident and what no other process can share. (PSS alone also rises when another process that shared a library ends: then
-    what is resident has not risen.)"""
+    """From five minutes after the last kill on, each minute's median PSS is at most 1 % above the first one's; so is what no other
+    process can share. (Where the daemon could not be given files of its own, PSS also rises when another process that shared a
+    library ends: then what is resident must not have risen.)"""
     calm = [sample for sample in soak.sampler.samples if sample.seconds > soak.calm_from + SETTLED_S]
     assert len({sample.process for sample in calm}) == 1
     growth = {what: growth_of(calm, what) for what in ("pss", "resident", "anonymous")}
     print("most growth of a minute over the first one:", ", ".join(f"{what} {share:+.2%}" for what, share in growth.items()))
-    assert min(growth["pss"], growth["resident"]) <= MOST_GROWTH
+    assert (growth["pss"] if soak.alone else min(growth["pss"], growth["resident"])) <= MOST_GROWTH
     assert growth["anonymous"] <= MOST_GROWTH
 
 
