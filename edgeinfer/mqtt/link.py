@@ -212,14 +212,15 @@ class Link:
         return Down(self, self._reason or "connection lost", unanswered, self._code, hung_up)
 
     def _make_client(self) -> Client:
-        from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        from edgeinfer.mqtt.client import BoundedClient
 
         five = self.protocol == "5"
         version = MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311
         clean = None if five else self._address.clean
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._address.client_id, clean_session=clean, protocol=version,
-                        reconnect_on_failure=False)
+        client = BoundedClient(CallbackAPIVersion.VERSION2, client_id=self._address.client_id, clean_session=clean,
+                               protocol=version, reconnect_on_failure=False)
         client.suppress_exceptions = True
         _give_wake_up_pair(client)
         client.connect_timeout = self._options.connect_timeout_s

@@ -12,6 +12,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edgeinfer.mqtt.client import BoundedClient
 from edgeinfer.mqtt.listening import MAX_PAYLOAD, Listening, matches
 from edgeinfer.sinks import Message
 from edgeinfer.sinks.transient import Transient, Unstored
@@ -154,6 +155,31 @@ def test_what_is_too_long_is_not_heard(tmp_path: Path, broker: Broker, speaker: 
         assert [len(message.payload) for message in running.heard] == [MAX_PAYLOAD]
         assert sink.state()["heard"]["too_long"] == (0 if protocol == "5" else 1)
         assert sink.state()["reconnects"] == 0
+
+
+def test_a_message_of_many_megabytes_is_not_kept(tmp_path: Path, broker: Broker, speaker: Speaker,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """MQTT 3.1.1 cannot forbid it. It is read, left, acknowledged and counted, and what comes behind it is heard."""
+    most = 0
+
+    def watch(client: BoundedClient, size: int) -> bytes:
+        nonlocal most
+        data = receive(client, size)
+        most = max(most, len(client._in_packet["packet"]) + len(data))
+        return data
+
+    receive = BoundedClient._sock_recv
+    monkeypatch.setattr(BoundedClient, "_sock_recv", watch)
+    running = Hearing(tmp_path, broker.port, protocol="3.1.1")
+    with running as sink:
+        subscribed(speaker, running)
+        speaker.say(b"x" * 8_000_000)
+        speaker.say(b"ON")
+        until(lambda: running.heard, "the other one")
+        assert [message.payload for message in running.heard] == [b"ON"]
+        assert sink.state()["heard"]["too_long"] == 1
+        assert sink.state()["reconnects"] == 0
+    assert 0 < most < 300_000
 
 
 def test_a_receiver_that_raises_does_not_harm_the_connection(tmp_path: Path, broker: Broker, speaker: Speaker) -> None:
