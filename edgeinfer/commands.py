@@ -159,7 +159,7 @@ def _threshold(value: Any, target: Target) -> float:
     except ValueError:
         number = math.nan
     if not target.threshold <= number <= target.most:
-        raise ValueError(f"expected a number from {target.threshold:g} to {target.most:g}, got {_show(value)}")
+        raise ValueError(f"expected a number from {target.threshold} to {target.most:g}, got {_show(value)}")
     return number
 
 

@@ -55,8 +55,8 @@ class Standing:
                 wanted[f"{topic}/availability"] = self._availability(pipeline, f"{topic}/availability")
                 wanted[f"{topic}/enabled"] = b"OFF" if pipeline.capture.paused else b"ON"
                 threshold = threshold_of(pipeline, plan)
-                if threshold is not None:
-                    wanted[f"{topic}/threshold"] = f"{threshold:g}".encode()
+                if threshold is not None:  # all digits: rounded it may be below the least one allowed
+                    wanted[f"{topic}/threshold"] = str(threshold).removesuffix(".0").encode()
                 wanted[f"{topic}/model"] = self._model(plan, updates, store)
                 if pipeline.scene is not None:
                     wanted |= {f"{topic}/{place}": _BY_ITSELF for place in pipeline.scene.topics}

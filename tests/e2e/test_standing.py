@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import paho.mqtt.client as mqtt
 import pytest
 
@@ -96,13 +97,25 @@ def test_a_threshold_is_set_but_never_below_the_bundles(broker: Broker, retained
             daemon.set_threshold("door", -0.5)
     with Running(tmp_path, config) as daemon:
         until(lambda: retained["threshold"] == "0.75", "after a restart")
-    import msgspec
 
     decoder = msgspec.structs.replace(first.manifest.decoder, parameters={"threshold": 0.9})
     stricter = variant(first, tmp_path / "stricter", "2", decoder)
     config["pipelines"]["door"]["bundle"] = str(stricter.folder)
     with Running(tmp_path, config) as daemon:
         until(lambda: retained["threshold"] == "0.9", "the stricter bundle's")
+
+
+def test_the_threshold_that_is_told_is_the_one_in_force(broker: Broker, retained: Retained, models: dict[str, str],
+                                                        tmp_path: Path) -> None:
+    """To the last digit: rounded down it would be less than the least that Home Assistant's number takes, and be left aside."""
+    first = bundles.read(Path(models["colours"]))
+    decoder = msgspec.structs.replace(first.manifest.decoder, parameters={"threshold": 0.30000001192092896})
+    precise = variant(first, tmp_path / "precise", "2", decoder)
+    config = configuration(broker.port, {"door": {**picture_pipeline(models), "bundle": str(precise.folder)}})
+    with Running(tmp_path, config) as daemon:
+        until(lambda: retained["threshold"] == "0.30000001192092896", "all digits")
+        with pytest.raises(ConfigError, match=r"set threshold: 0\.30000001192092896 or more"):
+            daemon.set_threshold("door", 0.3)
 
 
 def test_a_staged_bundle_is_told_and_installed_on_demand(broker: Broker, retained: Retained, models: dict[str, str],

@@ -31,9 +31,10 @@ def stricter(own: float, threshold: float | None, most: float = 1.0) -> float:
     if threshold is None:
         return own
     if not own <= threshold <= most:
+        least = str(own).removesuffix(".0")  # all digits: what the hint says must be taken
         limit = "" if most == float("inf") else f", and at most {most:g}"
-        raise ConfigError("threshold", f"at least {own:g}, which the bundle sets{limit}", f"{threshold:g}",
-                          f"leave it out, or set threshold: {own:g} or more")
+        raise ConfigError("threshold", f"at least {least}, which the bundle sets{limit}", str(threshold),
+                          f"leave it out, or set threshold: {least} or more")
     return threshold
 
 
