@@ -48,7 +48,7 @@ class StdoutSink:
                 sys.stdout.write(payload.decode() + "\n")
                 sys.stdout.flush()
                 self._written += 1
-            except OSError:
+            except (OSError, AttributeError):  # started without one (>&-) there is no sys.stdout
                 self._dropped += 1
 
     def send(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: float = 0) -> None:

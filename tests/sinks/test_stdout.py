@@ -46,6 +46,14 @@ os._exit(0)
     assert process.communicate("")[1].strip() == "{'closed': 3}"
 
 
+def test_a_daemon_without_stdout_counts_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``edgeinfer run … >&-``: frames go on, results are dropped and counted."""
+    sink = StdoutSink(StdoutOptions(), "edgeinfer/cam", OutboxOptions())
+    monkeypatch.setattr(sys, "stdout", None)
+    sink.publish("t", b"{}", "door")
+    assert sink.state()["outbox"]["dropped"] == {"closed": 1}
+
+
 def test_the_table_names_the_sink() -> None:
     """A configuration's ``kind: stdout``."""
     assert SINKS.load("stdout", "sink") is StdoutSink
