@@ -8,6 +8,7 @@ EdgeinferError
 │   ├── ModelError          the model file cannot be loaded or run
 │   └── ProbeError          the model loads but gives the wrong answers
 ├── SourceError         66  a camera, file or child process does not deliver
+│   └── RowError            a row of a file cannot be used; those behind it can
 ├── UnavailableError    69  a runtime, delegate or broker is not there
 ├── StorageError        74  the disk under the outbox or a bundle fails
 └── ConfigError         78  a configuration has faults (all are listed)
@@ -29,6 +30,7 @@ __all__ = [
     "ManifestError",
     "ModelError",
     "ProbeError",
+    "RowError",
     "SourceError",
     "StorageError",
     "UnavailableError",
@@ -101,6 +103,10 @@ class SourceError(EdgeinferError):
     """A camera, a file or a child process does not deliver frames or samples."""
 
     exit_code = 66
+
+
+class RowError(SourceError):
+    """A row of a file cannot be used. The next read goes on behind it."""
 
 
 class UnavailableError(EdgeinferError):

@@ -17,6 +17,7 @@ from edgeinfer.model.preprocess.spec import WindowSpec
 from edgeinfer.model.result import Result
 from edgeinfer.sliding import frame_source
 from edgeinfer.sources import SOURCES, FrameSource
+from edgeinfer.sources.csv_rows import CsvRows, header
 from edgeinfer.sources.images import SUFFIXES as PICTURES
 from edgeinfer.typed import convert
 
@@ -39,13 +40,27 @@ class Answer:
 
 def source_for(path: Path, bundle: Bundle) -> FrameSource:
     """The replay source that reads this kind of file, lossless. Raises UsageError for a kind that no source reads."""
+    spec = bundle.manifest.preprocess
+    if path.suffix.lower() == ".csv" and isinstance(spec, WindowSpec) and path.is_file() and _named(path, spec):
+        text = spec.text.field if spec.text is not None else ""
+        return frame_source(CsvRows(path, [column.name for column in spec.table if column.categories], text), spec, str(path),
+                            folder=bundle.folder)
     kind, options = _kind_and_options(path, bundle)
     cls = SOURCES.load(kind, str(path))
     faults: list[Any] = []
     typed = convert(options, cls.Options, str(path), faults)
     if typed is None:
         raise SourceError.of(faults)
-    return frame_source(cls(typed), bundle.manifest.preprocess, str(path), folder=bundle.folder)
+    return frame_source(cls(typed), spec, str(path), folder=bundle.folder)
+
+
+def _named(path: Path, spec: WindowSpec) -> bool:
+    """Whether a .csv has its columns by the names of the model's table, or texts; else it is numbers in the model's order."""
+    if spec.text is not None or not spec.table:
+        return spec.text is not None
+    there = header(path)
+    needed = [column.name for column in spec.table if column.missing is None] or [spec.table[0].name]
+    return len(there) != spec.channels or all(name in there for name in needed)
 
 
 def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:

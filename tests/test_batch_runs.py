@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import signal
@@ -17,7 +18,7 @@ from edgeinfer.batch.reader import Reader
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
-from tests import batches
+from tests import batches, texts, transactions
 from tests.batches import batch, rows, start, timeless, wait_for_rows
 
 pytest.importorskip("cv2")
@@ -165,3 +166,64 @@ def test_what_cannot_be_done_is_refused(folder: Path, tmp_path: Path, arguments:
     """One error, and nothing is left behind."""
     assert said in batch(folder / "colours", folder / "pictures", *arguments, code=code, cwd=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+_GOOD = [(10.0, "DE", False), (250.0, "FR", True), (0.5, "IT", False)]
+_TABLES = {
+    "rows.jsonl": '{"amount": 10, "country": "DE", "night": false}\n{"amount": 250, "country": "FR", "night": true}\n'
+                  '{"amount": "much", "country": "FR"}\n{"amount": 0.5, "country": "IT"}\n',
+    "rows.csv": "id,night,country,amount\n1,false,DE,10\n2,1,FR,250\n3,,FR,much\n4,,IT,0.5\n",
+}
+
+
+@pytest.mark.parametrize("name", _TABLES)
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_each_line_of_a_table_is_a_row(tmp_path: Path, name: str, as_folder: bool) -> None:
+    """By the columns' names, whatever their order; one that cannot be used is a row of its own, and those behind it go on."""
+    pytest.importorskip("onnxruntime")
+    bundle = transactions.transactions(tmp_path).folder
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(_TABLES[name])
+    said = batch(bundle, "in" if as_folder else f"in/{name}", "-o", "out.jsonl", code=65, cwd=tmp_path)
+    assert "got 1 inputs with an error" in said
+    found = rows(tmp_path / "out.jsonl")
+    assert [(row["input"], row["index"]) for row in found] == [(f"in/{name}", index) for index in range(4)]
+    assert found[2]["error"]["kind"] == "RowError"
+    assert found[2]["error"]["where"] == f"in/{name}: line {3 + name.endswith('csv')}: amount"
+    scores = [{row["label"]: row["score"] for row in answer["result"]["classes"]}["fraud"] for answer in found if "result" in answer]
+    assert scores == pytest.approx([transactions.fraud(*row) for row in _GOOD], abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("t.jsonl", '"it is bad"\n{"text": "good"}\n{"words": "good"}\n"goodness"\n'), ("t.csv", "n,text\n1,it is bad\n2,good\n3\n4,goodness\n")])
+def test_each_line_of_texts_is_a_row(tmp_path: Path, name: str, content: str) -> None:
+    """With the bundle's tokenizer."""
+    pytest.importorskip("onnxruntime")
+    bundle = texts.texts(tmp_path).folder
+    (tmp_path / name).write_text(content)
+    batch(bundle, name, "-o", "out.csv", code=65, cwd=tmp_path)
+    with (tmp_path / "out.csv").open() as file:
+        found = [row for row in csv.DictReader(file) if row["row"] in ("", "0")]
+    assert [row["label"] for row in found] == ["against", "for", "", "for"]
+    assert [row["index"] for row in found] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_file_of_rows_goes_on_at_any_row_and_remembers_that_one_was_bad(tmp_path: Path, every: int) -> None:
+    """Whether the bad one lies before or behind it."""
+    pytest.importorskip("onnxruntime")
+    engine = Engine(transactions.transactions(tmp_path), RuntimeOptions())
+    reader, path = Reader(engine, None, every), tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"amount": number, "country": "DE"} if number != 4 else {}) + "\n" for number in range(9)))
+
+    def behind(skip: int) -> list[dict[str, object]]:
+        pieces = list(reader.pieces(Task(0, bytes(path), "r", skip)))
+        assert pieces[-1].done
+        assert pieces[-1].failed
+        return [{**json.loads(row), "latency_ms": 0} for piece in pieces for row in piece.rows]
+
+    whole = behind(0)
+    assert [row["index"] for row in whole if "error" in row] == [4]
+    for skip in range(len(whole) + 1):
+        assert behind(skip) == whole[skip:]
+    engine.close()

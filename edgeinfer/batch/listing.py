@@ -21,10 +21,11 @@ from edgeinfer.errors import SourceError, UsageError
 from edgeinfer.oneshot import VIDEOS
 from edgeinfer.sources.images import SUFFIXES
 
-__all__ = ["PICTURES", "SENSORS", "Listed", "difference", "expanded", "tasks", "write"]
+__all__ = ["PICTURES", "ROWS", "SENSORS", "Listed", "difference", "expanded", "tasks", "write"]
 
 PICTURES = SUFFIXES | VIDEOS | {".framelog"}
 SENSORS = frozenset((".csv", ".framelog", ".npy", ".wav", ".wave"))
+ROWS = SENSORS | {".jsonl"}  # of named values, or texts
 _MOST_PATH = 1 << 16  # bytes of a line of an @list
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from edgeinfer.batch.piece import Piece, Task
-from edgeinfer.errors import EdgeinferError, ModelError, SourceError
+from edgeinfer.errors import EdgeinferError, ModelError, RowError, SourceError
 from edgeinfer.model.engine import Engine, Lane
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
 from edgeinfer.model.memory import check_room
 from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 from edgeinfer.oneshot import source_for
 from edgeinfer.payload import Encoder
+from edgeinfer.sources import FrameSource
 
 __all__ = ["Reader", "died", "error_row"]
 
@@ -44,22 +45,26 @@ class Reader:
         self._model = f"{manifest.name}:{manifest.version}"
         self._encoder = Encoder("batch", "batch", self._model, manifest.task, "batch", max_bytes=_MOST_RESULT)
         self._payload = msgspec.json.Decoder(_Payload)
+        self._alone = _alone(manifest.preprocess)
+        self._failed = False
         self._frame: Frame | None = None
         self._lane: Lane | None = None
         self._largest: FrameFormat | WindowFormat | None = None
         self._fitting(_own(manifest.preprocess), "the model's input")
 
     def pieces(self, task: Task) -> Iterator[Piece]:
-        """All rows of the input behind ``task.skip``; the last piece is ``done``. What goes wrong is its last row."""
+        """All rows of the input behind ``task.skip``; the last piece is ``done``. What goes wrong is its last row, but where rows
+        of a file stand alone: a bad one is an error of its own, and those behind it go on."""
         rows: list[bytes] = []
         latencies: list[int] = []
-        made, due, nbytes, failed = task.skip, time.monotonic() + _PIECE_S, 0, False
+        made, due, nbytes, self._failed = task.skip, time.monotonic() + _PIECE_S, 0, False
         try:
             for row, latency in self._rows(task):
                 made += 1
                 nbytes += len(row)
                 rows.append(row)
-                latencies.append(latency)
+                if latency is not None:
+                    latencies.append(latency)
                 if nbytes >= _PIECE_BYTES or time.monotonic() >= due:
                     yield Piece(task.number, tuple(rows), tuple(latencies))
                     rows.clear()
@@ -67,29 +72,46 @@ class Reader:
                     due, nbytes = time.monotonic() + _PIECE_S, 0
         except Exception as error:  # noqa: BLE001  whatever a plug-in raises is this input's error, and the others go on
             rows.append(error_row(task, made * self._every, self._model, error))
-            failed = True
-        yield Piece(task.number, tuple(rows), tuple(latencies), done=True, failed=failed)
+            self._failed = True
+        yield Piece(task.number, tuple(rows), tuple(latencies), done=True, failed=self._failed)
 
-    def _rows(self, task: Task) -> Iterator[tuple[bytes, int]]:
+    def _rows(self, task: Task) -> Iterator[tuple[bytes, int | None]]:
+        """Each with its latency; None of one that could not be used."""
         path = Path(os.fsdecode(task.path))
         source = source_for(path, self._engine.bundle)
         frame, lane = self._fitting(source.format(), str(path))
         self._engine.reset()  # a recurrent model knows nothing of the input before
         source.open()
         try:
-            index = 0
-            while source.read_into(frame):
+            index = -1
+            for index, wrong in enumerate(self._frames(source, frame)):
                 number, between = divmod(index, self._every)
                 known = number < task.skip
-                if not between and (not known or self._engine.stateful):
+                if wrong is not None and not between:
+                    self._failed = True
+                    if not known:
+                        yield error_row(task, index, self._model, wrong), None
+                elif not between and (not known or self._engine.stateful):
                     row, latency = self._row(lane, frame, task.shown, index)
                     if not known:
                         yield row, latency
-                index += 1
-            if index == 0:
+            if index < 0:
                 raise SourceError(str(path), "at least one frame or a whole window", "none")
         finally:
             source.close()
+
+    def _frames(self, source: FrameSource, frame: Frame) -> Iterator[RowError | None]:
+        """Each frame read into ``frame``, or what is wrong with the row that stands in its place."""
+        while True:
+            try:
+                if not source.read_into(frame):
+                    return
+            except RowError as error:
+                if not self._alone:
+                    raise
+                yield error
+            else:
+                yield None
 
     def _fitting(self, format: FrameFormat | WindowFormat, where: str) -> tuple[Frame, Lane]:
         """Memory for frames of this format, and a lane: those of the inputs before, where they serve."""
@@ -120,6 +142,11 @@ def _own(spec: PreprocessSpec) -> FrameFormat | WindowFormat:
     if isinstance(spec, WindowSpec):
         return WindowFormat(spec.length, spec.channels)
     return FrameFormat("BGR", spec.height, spec.width)
+
+
+def _alone(spec: PreprocessSpec) -> bool:
+    """Whether each row of a file is a frame of its own, so that a bad one leaves no hole in another."""
+    return isinstance(spec, WindowSpec) and (spec.text is not None or (spec.length, spec.hop) == (1, 1))
 
 
 def _covers(largest: FrameFormat | WindowFormat | None, format: FrameFormat | WindowFormat) -> bool:

@@ -21,7 +21,7 @@ from edgeinfer.cli.options import json_option, model_options, opened, runtime, r
 from edgeinfer.errors import DataError, UnavailableError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle
-from edgeinfer.model.preprocess.spec import WindowSpec
+from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 
 
 @click.command("batch")
@@ -60,13 +60,20 @@ def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float
         options = runtime(threads, accelerators)
         plan = Plan(model=f"{bundle.manifest.name}:{bundle.manifest.version}", bundle=bundle.digest, accelerators=accelerators,
                     threshold=threshold, every=every)
-        suffixes = listing.SENSORS if isinstance(bundle.manifest.preprocess, WindowSpec) else listing.PICTURES
+        suffixes = _suffixes(bundle.manifest.preprocess)
         paths = (lambda scratch: listing.expanded(inputs, suffixes, recursive, scratch)) if inputs else None
         plan = run.begin(plan, paths, limit, restart)
         crew = _cluster(dask, bundle, options, plan, hours, ship) if dask else _crew(bundle, options, plan, hours, workers)
         with closing(crew), closing(progress.on(sys.stderr)) as shown:
             summary = run.work(plan, crew, shown, lambda: "" if hours.open() else f"waiting for {hours}")
     _tell(summary, bundle, as_json)
+
+
+def _suffixes(spec: PreprocessSpec) -> frozenset[str]:
+    """Of what is taken from a folder."""
+    if not isinstance(spec, WindowSpec):
+        return listing.PICTURES
+    return listing.ROWS if spec.table or spec.text is not None else listing.SENSORS
 
 
 def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, workers: int) -> Computing:

@@ -7,7 +7,7 @@ from typing import IO, ClassVar, Literal, NoReturn
 
 import msgspec
 
-from edgeinfer.errors import Fault, SourceError
+from edgeinfer.errors import Fault, RowError, SourceError
 from edgeinfer.sources import Row
 from edgeinfer.sources.pacing import Pace
 
@@ -31,7 +31,7 @@ class JsonlOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Jsonl:
     """Streams a file of any length in bounded memory.
 
-    A line that is no JSON object or text, or that the model's columns cannot use, is a SourceError that names it; the next read,
+    A line that is no JSON object or text, or that the model's columns cannot use, is a RowError that names it; the next read,
     or the next ``open``, goes on behind it.
     """
 
@@ -65,7 +65,7 @@ class Jsonl:
         self._line = self._delivered = 0
 
     def read(self) -> Row | None:
-        """The next row, at its time; None at the end, or when interrupted. Raises SourceError."""
+        """The next row, at its time; None at the end, or when interrupted. Raises RowError; SourceError where the disk fails."""
         if not self._pace.wait(self._options.interval_s):
             return None
         text = self._next()
@@ -85,12 +85,12 @@ class Jsonl:
         return row
 
     def refuse(self, fault: Fault) -> NoReturn:
-        """Raises SourceError about the line that was read last."""
+        """Raises RowError about the line that was read last."""
         self._refuse(fault.expected, fault.got, f": {fault.where}")
 
     def _refuse(self, expected: str, got: str, where: str = "") -> NoReturn:
         self._bad = self._line
-        raise SourceError(f"{self._options.path}: line {self._line}{where}", expected, got,
+        raise RowError(f"{self._options.path}: line {self._line}{where}", expected, got,
                           f"sed -n {self._line}p '{self._options.path}'")
 
     def _next(self) -> bytes:

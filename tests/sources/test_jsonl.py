@@ -39,7 +39,7 @@ def _all(source: Jsonl) -> list[Any]:
 
 
 def test_rows_and_texts_are_read_and_bad_lines_are_named_and_skipped(tmp_path: Path) -> None:
-    """Blank lines, Windows' line ends, a byte order mark, no end at the end."""
+    """Blank lines, Windows' line ends, a byte order mark, a line that is too long (its rest is no line of its own), no end at the end."""
     text = b'\xef\xbb\xbf{"x": 1}\r\n\r\n"a text"\n[1]\n{"x": \n\xff\n' + b"9" * 70000 + b'\n{"x": 2}'
     assert _all(_source(tmp_path, text)) == [{"x": 1}, "a text", "line 4", "line 5", "line 6", "line 7", {"x": 2}]
 
