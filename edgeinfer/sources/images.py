@@ -12,12 +12,14 @@ import numpy as np
 
 from edgeinfer.errors import SourceError
 from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.jpeg import cut_short
 from edgeinfer.model.tensor import Array
 from edgeinfer.sources.pacing import Pace
 from edgeinfer.sources.picture_size import picture_size
 
 __all__ = ["SUFFIXES", "Images"]
 
+_MOST_BYTES = 1 << 30  # of a file
 _MOST_PIXELS = 1 << 30  # OpenCV's CV_IO_MAX_IMAGE_PIXELS
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"))
 
@@ -135,17 +137,28 @@ def _decode(file: Path) -> Array:
     """The picture as uint8 (height, width, 3) in BGR."""
     import cv2
 
-    try:  # from bytes: OpenCV ends the process on a name that is no UTF-8
-        content = np.fromfile(file, np.uint8)
-        picture: Any = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except OSError as error:
-        raise SourceError(str(file), "a picture that can be read", error.strerror or str(error), f"ls -l '{file}'") from error
+    raw = _content(file)  # read here: OpenCV dies of a name that is not UTF-8
+    if cut_short(raw):
+        raise SourceError(str(file), "a whole JPEG", "one that was cut short", f"file '{file}'")
+    try:
+        picture: Any = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise SourceError(str(file), "a picture that OpenCV can decode", " ".join(str(error).split())[:120]) from error
     if picture is None:
         raise SourceError(str(file), "a picture that OpenCV can decode", "one that it cannot", f"file '{file}'")
     decoded: Array = picture
     return decoded
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(_MOST_BYTES)
+    except OSError as error:
+        raise SourceError(str(file), "a picture that can be read", error.strerror or str(error), f"ls -l '{file}'") from error
+    if len(raw) == _MOST_BYTES:
+        raise SourceError(str(file), f"a picture of less than {_MOST_BYTES} bytes", "more")
+    return raw
 
 
 def _write(picture: Array, frame: Frame, file: Path) -> None:

@@ -91,7 +91,7 @@ class Jsonl:
     def _refuse(self, expected: str, got: str, where: str = "") -> NoReturn:
         self._bad = self._line
         raise RowError(f"{self._options.path}: line {self._line}{where}", expected, got,
-                          f"sed -n {self._line}p '{self._options.path}'")
+                       f"sed -n {self._line}p '{self._options.path}'")
 
     def _next(self) -> bytes:
         """The next line that is not blank; empty at the end."""

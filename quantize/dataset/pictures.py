@@ -7,7 +7,6 @@ Exif's orientation is heeded. A JPEG that was cut short is refused: OpenCV would
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from edgeinfer.errors import DataError, SourceError, UnavailableError
 from edgeinfer.model.frame import Frame, FrameFormat
+from edgeinfer.model.jpeg import cut_short
 from edgeinfer.model.tensor import Array
 from quantize.dataset.samples import Reader
 
@@ -22,7 +22,6 @@ __all__ = ["SUFFIXES", "Pictures", "decode", "framed"]
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"))
 MOST_PIXELS = 1 << 27  # 400 MB decoded
-_START_OF_SCAN = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")  # ITU-T T.81, B.2.3: length 6 + 2 x components
 
 
 class Pictures(Reader):
@@ -85,7 +84,7 @@ def decode(file: Path) -> Array:
         raw = file.read_bytes()
     except OSError as error:
         raise DataError(str(file), "a picture", error.strerror or str(error), f"ls -l '{file}'") from error
-    if raw.startswith(b"\xff\xd8") and _cut_short(raw):
+    if cut_short(raw):
         raise DataError(str(file), "a whole JPEG", "one that was cut short", hint)
     before = cv2.utils.logging.setLogLevel(0)  # what is wrong is said once, by us
     try:
@@ -100,11 +99,3 @@ def decode(file: Path) -> Array:
         raise DataError(str(file), f"at most {MOST_PIXELS} pixels", f"{picture.shape[1]}x{picture.shape[0]}", hint)
     decoded: Array = picture
     return decoded
-
-
-def _cut_short(raw: bytes) -> bool:
-    """Whether no end of image follows the last start of a scan."""
-    last = 0
-    for match in _START_OF_SCAN.finditer(raw):
-        last = match.end()
-    return raw.find(b"\xff\xd9", last) < 0
