@@ -231,6 +231,21 @@ def test_an_input_that_changed_is_refused(tmp_path: Path) -> None:
         _run(tmp_path / "out.jsonl", Told(), [str(tmp_path / "a"), "b"])
 
 
+def test_an_input_that_changed_below_its_rows_is_refused(tmp_path: Path) -> None:
+    """Also where no inputs are given: rows of two contents are no answer. One that is gone has its error as its last row."""
+    paths = [str(tmp_path / name) for name in "abcd"]
+    for path in paths:
+        Path(path).write_text("one")
+    with pytest.raises(KeyboardInterrupt):
+        _run(tmp_path / "out.jsonl", Told(4), paths)  # the fourth has four rows, of which two are there
+    Path(paths[0]).write_text("it is done, so it does not matter")
+    Path(paths[3]).write_text("another")
+    with pytest.raises(UsageError, match=r"d: expected the file of which 2 rows are there, got one that changed since"):
+        _run(tmp_path / "out.jsonl", Told(), None)
+    Path(paths[3]).unlink()
+    assert _run(tmp_path / "out.jsonl", Told(), None)["rows"] == 10
+
+
 def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     """Nor does the refusal leave anything behind; --restart replaces it at the end."""
     output = tmp_path / "out.jsonl"

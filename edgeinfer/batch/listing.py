@@ -141,10 +141,14 @@ def show(path: str) -> str:
 
 
 def tasks(file: Path, done: int, emitted: int) -> Iterator[Task]:
-    """The inputs of the list from number ``done`` on; the first has ``emitted`` rows already. Raises OSError."""
+    """The inputs of the list from number ``done`` on; the first has ``emitted`` rows already. Raises OSError, and UsageError
+    where those are of another content."""
     with file.open("rb") as stream:
         for number, line in enumerate(_behind(stream, done), done):
-            path = json.loads(line)[0]
+            path, size, changed = json.loads(line)
+            if number == done and emitted and _state(path) not in ((size, changed), (-1, -1)):
+                raise UsageError(f"input {number}: {show(path)}", f"the file of which {emitted} rows are there",
+                                 "one that changed since", "begin anew: the same command with --restart")
             yield Task(number, os.fsencode(os.path.abspath(path)), show(path), emitted if number == done else 0)
 
 

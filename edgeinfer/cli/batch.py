@@ -55,7 +55,7 @@ def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float
     if nice is not None:
         os.nice(nice)
     run = Run(output)
-    with _terminable(), tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache, run.locked():
+    with _terminable(restart), tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache, run.locked():
         bundle = opened(model, Path(cache), recipe, facts)
         options = runtime(threads, accelerators)
         plan = Plan(model=f"{bundle.manifest.name}:{bundle.manifest.version}", bundle=bundle.digest, accelerators=accelerators,
@@ -94,7 +94,7 @@ def _cluster(address: str, bundle: Bundle, options: RuntimeOptions, plan: Plan, 
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable(restart: bool) -> Iterator[None]:
     """SIGTERM stops as Ctrl-C does, with a checkpoint, and then ends the process as SIGTERM does."""
     received: list[int] = []
 
@@ -106,7 +106,7 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
+        click.echo(f"stopped; the same command{' without --restart' if restart else ''} goes on from here", err=True)
         if not received:
             raise
     finally:
