@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
+import select
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from edgeinfer.errors import EdgeinferError
+from edgeinfer.errors import EdgeinferError, StorageError
 
 __all__ = ["Commands", "run_program"]
+
+
+class _ReaderGoneError(Exception):
+    """Nobody reads stdout any longer."""
 
 
 class Commands(click.Group):
@@ -33,6 +39,13 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f"{self._package}.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises _ReaderGoneError where nobody reads stdout any longer, StorageError where another pipe broke."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would end with 1, which says something else here
+            raise _ReaderGoneError if _is_broken(1) else _fault(error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self._table.items()))
@@ -50,6 +63,26 @@ def run_program(program: click.Command) -> None:
     except EdgeinferError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except _ReaderGoneError:  # as with | head
+        _forget_stdout()
         sys.exit(0)
+    except OSError as error:  # of stdout: the disk is full; whoever opens a file himself says more about it
+        _forget_stdout()
+        click.echo(f"error: {_fault(error)}", err=True)
+        sys.exit(StorageError.exit_code)
+
+
+def _fault(error: OSError) -> StorageError:
+    return StorageError(str(error.filename or "stdout"), "a file that takes what is written", error.strerror or str(error))
+
+
+def _is_broken(descriptor: int) -> bool:
+    """Whether a pipe has no other end."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _forget_stdout() -> None:
+    """What is still in its buffer cannot be written, and is no error again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -42,8 +42,9 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
             for answer in answers(engine, path, threshold, skipped, state):
                 document = {"input": str(answer.path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
                             "result": answer.result.document()}
-                documents.append(document)
-                if not as_json:
+                if as_json:
+                    documents.append(document)
+                else:
                     click.echo(describe(document))
                 if view is not None and save is not None:
                     name = f"{answer.path.stem}-{len(documents) - 1:04d}.png"  # files in two folders may have one name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_help_imports_nothing_heavy() -> None:
               "heavy = {'numpy', 'cv2', 'onnxruntime', 'ai_edge_litert', 'paho', 'yaml', 'msgspec', 'sqlite3'} & set(sys.modules)\n"
               "sys.exit(f'imported {heavy}' if heavy else 0)")
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("program", ["edgeinfer", "quantize.cli"])
+@pytest.mark.parametrize("arguments", [["inspect", "colours.tflite"], ["inspect", "colours.tflite", "--json"]])
+def test_a_disk_that_is_full_and_a_reader_that_is_gone_are_no_traceback(folder: Path, program: str, arguments: list[str]) -> None:
+    """74 for the one. The other is no error: who reads only the beginning has what he wants."""
+    command = [sys.executable, "-m", program, *arguments]
+    with open("/dev/full", "w") as full:
+        outcome = subprocess.run(command, cwd=folder, text=True, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (outcome.returncode, outcome.stderr) == (74, "error: stdout: expected a file that takes what is written, got No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    outcome = subprocess.run(command, cwd=folder, text=True, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
 def test_infer_shows_results_and_saves_the_annotated_picture(folder: Path, tmp_path: Path) -> None:
