@@ -83,6 +83,11 @@ class RowSamples:
                 return True
         return False
 
+    @property
+    def share(self) -> float:
+        """How much was read, from 0 to 1; 0 where the source does not know."""
+        return getattr(self._source, "share", 0.0)
+
     def interrupt(self) -> None:
         self._source.interrupt()
 

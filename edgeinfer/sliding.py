@@ -168,6 +168,11 @@ class SlidingWindow:
             self._torn = True
         return count
 
+    @property
+    def share(self) -> float:
+        """How much was read, from 0 to 1; 0 where the source does not know."""
+        return getattr(self._source, "share", 0.0)
+
     def interrupt(self) -> None:
         self._source.interrupt()
 

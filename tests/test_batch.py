@@ -23,6 +23,8 @@ from edgeinfer.batch.progress import Pace, on
 from edgeinfer.batch.run import Plan, Run
 from edgeinfer.batch.sorting import in_order
 from edgeinfer.errors import EdgeinferError, SourceError, StorageError, UsageError
+from edgeinfer.sources.csv_rows import CsvRows
+from edgeinfer.sources.jsonl import Jsonl, JsonlOptions
 
 PLAN = Plan(model="colours:1", bundle="0" * 64, accelerators=(), threshold=None, every=1)
 
@@ -348,8 +350,35 @@ def test_progress_says_how_long_it_will_take() -> None:
     pace._last -= 1000
     pace.tick(working=False)
     for number in range(100):
-        pace.tell(1, (4_000_000,), True, number == 0)
+        pace.tell(Piece(number, (b"",), (4_000_000,), done=True, failed=number == 0))
     text = str(pace)
     assert text.startswith("200 of 400 inputs, ")
     assert text.endswith("1 failed, about 20 s to go")
     assert 9 < pace.rate <= 10
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_progress_within_a_long_input_is_told_by_its_source(within: bool) -> None:
+    """Of one file a share is done, of which an earlier run may have done a part; what comes is reckoned from what this one did."""
+    pace = Pace(0, 1, within)
+    for share in (0.2, 0.4):
+        pace.tell(Piece(0, (b"",) * 50, (1000,) * 50, share=share))
+    pace._last -= 10
+    pace.tick()
+    assert str(pace).startswith("0 of 1 inputs, 100 rows, 10 a second, ")
+    assert str(pace).endswith(f"about {30 if within else 15} s to go")
+
+
+def test_sources_of_files_tell_how_far_they_are(tmp_path: Path) -> None:
+    """From nothing to all, and never back."""
+    (tmp_path / "rows.csv").write_text("text\n" + "a\n" * 100_000)
+    (tmp_path / "rows.jsonl").write_text('"a"\n' * 100_000)
+    for source in (CsvRows(tmp_path / "rows.csv", [], "text"), Jsonl(JsonlOptions(path=str(tmp_path / "rows.jsonl")))):
+        assert source.share == 0
+        source.open()
+        shares = []
+        while source.read() is not None:
+            shares.append(source.share)
+        source.close()
+        assert shares == sorted(shares)
+        assert (shares[0] < 0.1, 0.45 < shares[50_000] < 0.55, shares[-1]) == (True, True, 1.0)

@@ -20,7 +20,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
 class Piece(msgspec.Struct, frozen=True, tag="piece"):
     """Rows of one input, each a line of JSON without its end. ``done``: there are no more; ``failed``: the last is an error.
 
-    ``latencies`` in nanoseconds, of the rows that are results.
+    ``latencies`` in nanoseconds, of the rows that are results. ``share``: how much of the input was read; 0: not known.
     """
 
     number: int
@@ -28,6 +28,7 @@ class Piece(msgspec.Struct, frozen=True, tag="piece"):
     latencies: tuple[int, ...] = ()
     done: bool = False
     failed: bool = False
+    share: float = 0.0
 
     @property
     def nbytes(self) -> int:

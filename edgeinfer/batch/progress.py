@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from edgeinfer.batch.piece import Piece
 from edgeinfer.counters import Latency
 
 if TYPE_CHECKING:
@@ -17,14 +18,16 @@ _BAR_EVERY_S = 0.25
 
 
 class Pace:
-    """Figures of this run (what an earlier one did is only counted as done). ``tell`` each piece, ``pause`` while nothing may
-    be done."""
+    """Figures of this run (what an earlier one did is only counted as done). ``tell`` each piece, ``tick`` as time goes by.
 
-    def __init__(self, done: int, total: int) -> None:
+    ``within``: an earlier one was stopped within the first input."""
+
+    def __init__(self, done: int, total: int, within: bool = False) -> None:
         self.done, self.total, self.failed, self.rows = done, total, 0, 0
         self.latency = Latency()
         self.busy_s = 0.0
-        self._begun, self._last = done, time.monotonic()
+        self.share = 0.0  # of the input that it is at
+        self._begun, self._within, self._last = float(done), within, time.monotonic()
 
     def tick(self, working: bool = True) -> None:
         """Time went by."""
@@ -33,31 +36,34 @@ class Pace:
             self.busy_s += now - self._last
         self._last = now
 
-    def tell(self, rows: int, latencies: tuple[int, ...], done: bool, failed: bool) -> None:
+    def tell(self, piece: Piece) -> None:
         """Rows came."""
-        self.rows += rows
-        self.done += done
-        self.failed += failed
-        for latency in latencies:
+        self.rows += len(piece.rows)
+        self.done += piece.done
+        self.failed += piece.failed
+        self.share = 0.0 if piece.done else piece.share
+        if self._within:  # how much of it there was before is known by now
+            self._begun, self._within = max(self._begun, self.done - piece.done + piece.share), False
+        for latency in piece.latencies:
             self.latency.record(latency)
 
     @property
     def rate(self) -> float:
         """Inputs a second of work."""
-        return (self.done - self._begun) / self.busy_s if self.busy_s > 0 else 0.0
+        return max(0.0, self.done + self.share - self._begun) / self.busy_s if self.busy_s > 0 else 0.0
 
     def __str__(self) -> str:
         parts = [f"{self.done} of {self.total} inputs"]
-        if self.rows > self.done - self._begun:
-            parts.append(f"{self.rows} rows")
-        if self.rate > 0:
+        if self.rows > self.done - self._begun + 1:
+            parts.append(f"{self.rows} rows, {self.rows / self.busy_s if self.busy_s > 0 else 0:.3g} a second")
+        elif self.rate > 0:
             parts.append(f"{self.rate:.3g} a second")
         if self.latency.count:
             parts.append(f"p50 {self.latency.quantile(0.5) / 1e6:.3g} ms")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.rate > 0 and self.done < self.total:
-            parts.append(f"about {_span((self.total - self.done) / self.rate)} to go")
+            parts.append(f"about {_span((self.total - self.done - self.share) / self.rate)} to go")
         return ", ".join(parts)
 
 
@@ -97,7 +103,8 @@ class _Bar:
 
     def show(self, pace: Pace, note: str = "") -> None:
         if time.monotonic() - self._said >= _BAR_EVERY_S:
-            self._bar.update(self._task, completed=pace.done, total=pace.total, description=note or str(pace), refresh=True)
+            self._bar.update(self._task, completed=pace.done + pace.share, total=pace.total, description=note or str(pace),
+                             refresh=True)
             self._said = time.monotonic()
 
     def close(self) -> None:

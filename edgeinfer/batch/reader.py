@@ -47,6 +47,7 @@ class Reader:
         self._payload = msgspec.json.Decoder(_Payload)
         self._alone = _alone(manifest.preprocess)
         self._failed = False
+        self._source: FrameSource | None = None
         self._frame: Frame | None = None
         self._lane: Lane | None = None
         self._largest: FrameFormat | WindowFormat | None = None
@@ -66,7 +67,7 @@ class Reader:
                 if latency is not None:
                     latencies.append(latency)
                 if nbytes >= _PIECE_BYTES or time.monotonic() >= due:
-                    yield Piece(task.number, tuple(rows), tuple(latencies))
+                    yield Piece(task.number, tuple(rows), tuple(latencies), share=getattr(self._source, "share", 0.0))
                     rows.clear()
                     latencies.clear()
                     due, nbytes = time.monotonic() + _PIECE_S, 0
@@ -78,7 +79,7 @@ class Reader:
     def _rows(self, task: Task) -> Iterator[tuple[bytes, int | None]]:
         """Each with its latency; None of one that could not be used."""
         path = Path(os.fsdecode(task.path))
-        source = source_for(path, self._engine.bundle)
+        self._source = source = source_for(path, self._engine.bundle)
         frame, lane = self._fitting(source.format(), str(path))
         self._engine.reset()  # a recurrent model knows nothing of the input before
         source.open()

@@ -156,7 +156,7 @@ class Run:
             journal_state, pace = self._saved(), Pace(plan.count, plan.count)
         else:
             journal = Journal(self.folder)
-            pace = Pace(journal.state.done, plan.count)
+            pace = Pace(journal.state.done, plan.count, journal.state.emitted > 0)
             pace.failed = journal.state.failed
             with closing(journal):
                 self._fill(plan, journal, computing, progress, pace, note)
@@ -174,7 +174,7 @@ class Run:
         for piece in computing.pieces(tasks, state.done):
             if piece is not None:
                 journal.add(piece)
-                pace.tell(len(piece.rows), piece.latencies, piece.done, piece.failed)
+                pace.tell(piece)
                 continue
             why = note()
             pace.tick(not why)

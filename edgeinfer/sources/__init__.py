@@ -25,7 +25,10 @@ class SampleFormat(msgspec.Struct, frozen=True):
 class FrameSource(Protocol):
     """A source of pictures. Constructed from its options (a frozen msgspec Struct, class attribute ``Options``) without side
     effects; ``format`` may read a file's header; ``open`` may be called again after ``close`` or after a SourceError.
-    All but ``format`` are called by the capture thread only; ``interrupt`` by any, to make a blocked read return."""
+    All but ``format`` are called by the capture thread only; ``interrupt`` by any, to make a blocked read return.
+
+    One that reads a file may have an attribute ``share``: how much of it was read, from 0 to 1. A batch reckons with it how long it
+    will take. So may the other kinds of sources."""
 
     live: bool  # True: the newest frame wins. False: a replay, where the reader waits for a free slot and loses none
 

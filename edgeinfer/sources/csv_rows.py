@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, ClassVar, Literal, NoReturn
+from typing import ClassVar, Literal, NoReturn, TextIO
 
 from edgeinfer.errors import Fault, RowError, SourceError
 from edgeinfer.sources import Row
@@ -28,7 +29,7 @@ class CsvRows:
 
     def __init__(self, path: Path, texts: Iterable[str], text: str = "") -> None:
         self._path, self._texts, self._text = path, frozenset(texts), text
-        self._file: IO[str] | None = None
+        self._file: TextIO | None = None
         self._rows = csv.reader(())
         self._names: list[str] = []
         self._line = 0
@@ -87,6 +88,11 @@ class CsvRows:
             self._refuse("UTF-8", "other bytes")
         return line
 
+    @property
+    def share(self) -> float:
+        """How much of the file was read, from 0 to 1."""
+        return self._file.buffer.tell() / max(os.fstat(self._file.fileno()).st_size, 1) if self._file is not None else 0.0
+
     def interrupt(self) -> None:
         """Nothing here waits."""
 
@@ -109,7 +115,7 @@ def header(path: Path) -> list[str]:
     return names
 
 
-def _opened(path: Path) -> IO[str]:
+def _opened(path: Path) -> TextIO:
     try:
         return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:

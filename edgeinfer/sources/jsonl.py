@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import IO, ClassVar, Literal, NoReturn
 
@@ -115,6 +116,11 @@ class Jsonl:
             raise SourceError(self._options.path, "a file that can be read", error.strerror or str(error)) from error
         self._line += bool(text)
         return text
+
+    @property
+    def share(self) -> float:
+        """How much of the file was read, from 0 to 1."""
+        return self._file.tell() / max(os.fstat(self._file.fileno()).st_size, 1) if self._file is not None else 0.0
 
     def interrupt(self) -> None:
         self._pace.interrupt()

@@ -138,6 +138,15 @@ class Video:
     def _no_frame(self) -> SourceError:
         return SourceError(self._where, "at least one frame", "none that can be decoded", f"ffprobe '{self._where}'")
 
+    @property
+    def share(self) -> float:
+        """How much of the file was read, from 0 to 1; 0 where it does not say how long it is."""
+        import cv2
+
+        if self._capture is None or (count := self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) < 1:
+            return 0.0
+        return min(1.0, float(self._capture.get(cv2.CAP_PROP_POS_FRAMES) / count))
+
     def interrupt(self) -> None:
         self._pace.interrupt()
 
