@@ -122,11 +122,16 @@ def test_a_cluster_whose_worker_dies_gives_each_row_once(folder: Path, site: Sit
     assert [number for number, row in enumerate(there) if b'"error"' in row] == [50, 60]
 
 
-def test_a_cluster_that_is_not_there_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to start."""
+@pytest.mark.parametrize(("address", "got"), [
+    ("tcp://127.0.0.1:1", "127.0.0.1:1"), ("", "missing port"), ("nonsense", "missing port"), ("foo://x:1", "unknown address scheme"),
+    ("tls://127.0.0.1:1", "no certificates"), ("inproc://1/2/3", "no answer")])
+def test_a_cluster_that_is_not_there_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch, address: str, got: str) -> None:
+    """With what to start. An address that is none makes no client: Dask waits for its end, and complains on its own."""
     monkeypatch.setattr(cluster, "_PATIENCE_S", 0.5)
-    with pytest.raises(UnavailableError, match="dask worker"):
-        cluster.Cluster("tcp://127.0.0.1:1", read(folder / "colours"), RuntimeOptions(), None, 1, Hours(), False)
+    if not address.startswith("tcp:"):
+        monkeypatch.delattr(distributed, "Client")
+    with pytest.raises(UnavailableError, match=f"got .*{got}[^\0]*dask worker"):
+        cluster.Cluster(address, read(folder / "colours"), RuntimeOptions(), None, 1, Hours(), False)
 
 
 class _Killed(distributed.KilledWorker):

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import distributed
 import msgspec
+from distributed.comm.addressing import parse_address
+from distributed.comm.registry import get_backend
 
 from edgeinfer.batch.hours import Hours
 from edgeinfer.batch.piece import Piece, Task
@@ -59,9 +61,10 @@ class Cluster:
         self._hours, self._ship, self._every = hours, ship, every
         self._model = f"{bundle.manifest.name}:{bundle.manifest.version}"
         try:
+            _check(address)
             self._client: Any = distributed.Client(address, timeout=_PATIENCE_S, set_as_default=False)
             self._client.wait_for_workers(1, timeout=_PATIENCE_S)
-        except _NO_ANSWER as error:
+        except Exception as error:  # whatever Dask says of an address, of TLS, of a scheduler: its errors have no root
             raise UnavailableError(f"--dask {address}", "a scheduler with a worker", str(error) or "no answer",
                                    "dask scheduler, and on each machine: dask worker ADDRESS") from error
         self._station = self._installed(bundle, runtime, threshold, every, address)
@@ -172,6 +175,15 @@ class Cluster:
             self._client.unregister_worker_plugin(self._station)
         with suppress(Exception):
             self._client.close()
+
+
+def _check(address: str) -> None:
+    """Raises ValueError, and others, for what is none: of a Client that cannot begin Dask waits two minutes for the end."""
+    scheme, place = parse_address(address)
+    if get_backend(scheme).get_address_host_port(place)[1] is None:
+        raise ValueError("no port")
+    if scheme in ("tls", "wss") and distributed.Security().get_connection_args("client").get("ssl_context") is None:
+        raise ValueError("no certificates: state them in Dask's configuration, distributed.comm.tls")
 
 
 def _left(tasks: list[Task], pieces: list[Piece]) -> list[Task]:

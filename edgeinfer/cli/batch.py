@@ -63,7 +63,7 @@ def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float
         suffixes = _suffixes(bundle.manifest.preprocess)
         paths = (lambda scratch: listing.expanded(inputs, suffixes, recursive, scratch)) if inputs else None
         plan = run.begin(plan, paths, limit, restart)
-        crew = _cluster(dask, bundle, options, plan, hours, ship) if dask else _crew(bundle, options, plan, hours, workers)
+        crew = _crew(bundle, options, plan, hours, workers) if dask is None else _cluster(dask, bundle, options, plan, hours, ship)
         with closing(crew), closing(progress.on(sys.stderr)) as shown:
             summary = run.work(plan, crew, shown, lambda: "" if hours.open() else f"waiting for {hours}")
     _tell(summary, bundle, as_json)
