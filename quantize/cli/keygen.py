@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from quantize.cli.password import password
+
 __all__ = ["command"]
 
 
@@ -17,7 +19,6 @@ def command(key: Path, no_password: bool, force: bool) -> None:
     """Make an Ed25519 key pair: the secret KEY and beside it the public one, for devices. minisign understands both."""
     from quantize import keys
 
-    password = None if no_password else click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    keys.generate(key, password.encode() if password is not None else None, force=force)
+    keys.generate(key, None if no_password else password(confirm=True), force=force)
     click.echo(f"secret key {key}, readable by you alone: keep it off the devices", err=True)
     click.echo(f"public key {keys.public_path(key)}: give it to the devices", err=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from quantize.cli.password import password
+
 __all__ = ["command"]
 
 
@@ -17,6 +19,5 @@ def command(bundle: Path, key: Path, comment: str) -> None:
     """Sign a BUNDLE (a folder or an .eib), so that devices which know the public key accept it and no other."""
     from quantize import keys, secretkey
 
-    password = click.prompt("Password", hide_input=True, err=True).encode() if secretkey.is_encrypted(key) else None
-    public = keys.sign(bundle, key, password, comment)
+    public = keys.sign(bundle, key, password() if secretkey.is_encrypted(key) else None, comment)
     click.echo(f"signed {bundle} with key {public.name}", err=True)

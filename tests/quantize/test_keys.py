@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,15 @@ def test_we_use_minisigns_key_with_a_password(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"hello")
     (tmp_path / "sig").write_bytes(keys.signature_of(b"hello", found, "x"))
     minisign("-Vm", tmp_path / "text", "-x", tmp_path / "sig", "-p", tmp_path / "theirs.pub")
+
+
+@pytest.mark.parametrize(("typed", "code", "said"), [(b"correct horse\n", 0, "secret key"), (b"", 64, "error: password: expected a line of stdin")])
+def test_without_a_terminal_the_password_is_a_line_of_stdin(tmp_path: Path, typed: bytes, code: int, said: str) -> None:
+    """As in a script; where there is none it says so, and makes nothing."""
+    run = subprocess.run([sys.executable, "-m", "quantize.cli", "keygen", str(tmp_path / "maker.key")], input=typed, capture_output=True,
+                         check=False, start_new_session=True)
+    assert (run.returncode, said in run.stderr.decode(), b"Traceback" in run.stderr) == (code, True, False)
+    if code == 0:
+        assert secretkey.read(tmp_path / "maker.key", typed.strip()).public == read_public_key(tmp_path / "maker.pub")
+    else:
+        assert not list(tmp_path.iterdir())
