@@ -67,7 +67,7 @@ def _kind_and_options(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
     suffix = path.suffix.lower()
     spec = bundle.manifest.preprocess
     if not path.exists():
-        raise SourceError(str(path), "a file or a folder of pictures", "nothing there")
+        raise SourceError(str(path), "a file, or a folder of pictures", "nothing there")
     if path.is_dir() or suffix in PICTURES:
         return "images", {"path": str(path)}
     if suffix in VIDEOS:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgeinfer.errors import EdgeinferError, StorageError
+from edgeinfer.errors import EdgeinferError, StorageError, UnavailableError
 
 __all__ = ["Commands", "run_program"]
 
@@ -51,8 +51,11 @@ class Commands(click.Group):
             formatter.write_dl(list(self._table.items()))
 
 
-def run_program(program: click.Command) -> None:
-    """Run a command line to its end; the process exits with a sysexits code where it fails."""
+def run_program(program: click.Command, extra: str = "") -> None:
+    """Run a command line to its end; the process exits with a sysexits code where it fails.
+
+    ``extra``: what brings the packages that its commands import; each may name another one itself.
+    """
     try:
         program(standalone_mode=False)
     except click.ClickException as error:
@@ -63,6 +66,12 @@ def run_program(program: click.Command) -> None:
     except EdgeinferError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in ("", "edgeinfer", "quantize"):
+            raise
+        fault = UnavailableError(str(error.name), "an installed package", str(error), extra and f"pip install '{extra}'")
+        click.echo(f"error: {fault}", err=True)
+        sys.exit(fault.exit_code)
     except _ReaderGoneError:  # as with | head
         _forget_stdout()
         sys.exit(0)

@@ -54,7 +54,6 @@ class Table:
 
         return {point.name: point.value for point in entry_points(group=f"edgeinfer.{self.kind}")}
 
-    @staticmethod
-    def _hint(name: str) -> str:
-        extra = {"litert": "litert", "onnxruntime": "onnx"}.get(name, "vision")
+    def _hint(self, name: str) -> str:
+        extra = "quantize" if self.kind == "converters" else {"litert": "litert", "onnxruntime": "onnx"}.get(name, "vision")
         return f"pip install 'edgeinfer[{extra}]'"

@@ -43,4 +43,4 @@ def program() -> None:
 
 def main() -> None:
     """The entry point."""
-    run_program(program)
+    run_program(program, "edgeinfer[quantize]")

@@ -74,6 +74,20 @@ def test_a_disk_that_is_full_and_a_reader_that_is_gone_are_no_traceback(folder: 
     assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("arguments", [
+    ["run", "colours.tflite", "--data", "pictures", "-o", "out"], ["check", "some.onnx", "--target", "raspberry-pi-4"],
+    ["calibrate", "colours.tflite", "--data", "pictures", "-o", "out"], ["evaluate", "colours", "--data", "pictures"]])
+def test_the_toolkit_without_its_packages_says_what_to_install(folder: Path, arguments: list[str]) -> None:
+    """As on a device, where only the daemon was installed."""
+    write_onnx(folder / "some.onnx", [Tensor("x", (1, 4)), Tensor("y", (1, 4))], [Op("Relu", ("x",), ("y",))], ["x"], ["y"])
+    script = ("import sys\nsys.modules['onnx'] = None\nfrom quantize.cli import main\n"
+              "sys.argv[0] = 'quantize'\nmain()")
+    outcome = subprocess.run([sys.executable, "-c", script, *arguments], cwd=folder, text=True, capture_output=True, check=False)
+    assert "Traceback" not in outcome.stderr
+    assert outcome.returncode == 69, outcome.stderr
+    assert "hint: pip install 'edgeinfer[quantize]'" in outcome.stderr
+
+
 def test_infer_shows_results_and_saves_the_annotated_picture(folder: Path, tmp_path: Path) -> None:
     """One picture: one line and one picture; a folder: one of each for every picture."""
     import cv2
