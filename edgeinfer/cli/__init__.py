@@ -14,7 +14,7 @@ _COMMANDS = {
     "demo": "A complete run on this machine: broker, two INT8 models, results shown.",
     "run": "The daemon: run the pipelines of a configuration.",
     "check": "All that run does up to the first frame; prints the memory bill.",
-    "infer": "One shot: pictures, csv or npy through a model.",
+    "infer": "One shot: pictures, recordings, tables or texts through a model.",
     "batch": "Many inputs into one file: resumable, off-peak friendly, on all cores or a Dask cluster.",
     "inspect": "What a model or bundle is: tensors, quantisation, operators, manifest.",
     "bench": "Latency by stage, throughput, memory, allocations, CPU, energy and cost.",

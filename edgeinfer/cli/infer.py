@@ -29,7 +29,7 @@ from edgeinfer.oneshot import answers
 @json_option
 def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save: Path | None, state: Path, as_json: bool,
             recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...]) -> None:
-    """Run pictures, videos, csv or npy windows through MODEL (a bundle, an .eib, or a bare model) and show the results."""
+    """Run pictures, videos, recordings, tables or texts through MODEL (a bundle, an .eib, or a bare model) and show the results."""
     with tempfile.TemporaryDirectory(prefix="edgeinfer-") as cache:
         bundle = opened(model, Path(cache), recipe, facts)
         options = runtime(threads, accelerators)
@@ -38,17 +38,17 @@ def command(model: Path, inputs: tuple[Path, ...], threshold: float | None, save
         documents: list[dict[str, Any]] = []
         skipped: list[SourceError] = []
         view = View(bundle, bundle.manifest.name) if save is not None else None
-        for path in inputs:
-            for answer in answers(engine, path, threshold, skipped, state):
-                document = {"input": str(answer.path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
-                            "result": answer.result.document()}
-                if as_json:
-                    documents.append(document)
-                else:
-                    click.echo(describe(document))
-                if view is not None and save is not None:
-                    name = f"{answer.path.stem}-{len(documents) - 1:04d}.png"  # files in two folders may have one name
-                    _save(view.draw(answer.frame, answer.result), save, name, len(inputs) > 1 or path.is_dir())
+        found = ((path, answer) for path in inputs for answer in answers(engine, path, threshold, skipped, state))
+        for number, (path, answer) in enumerate(found):
+            document = {"input": str(answer.path), "index": answer.index, "latency_ms": round(answer.latency_ns / 1e6, 3),
+                        "result": answer.result.document()}
+            if as_json:
+                documents.append(document)
+            else:
+                click.echo(describe(document))
+            if view is not None and save is not None:
+                name = f"{answer.path.stem}-{number:04d}.png"  # files in two folders may have one name
+                _save(view.draw(answer.frame, answer.result), save, name, len(inputs) > 1 or path.is_dir())
         if as_json:
             click.echo(json.dumps({"v": 1, "model": f"{bundle.manifest.name}:{bundle.manifest.version}",
                                    "task": bundle.manifest.task, "runs_on": engine.session.runs_on, "results": documents}))
@@ -68,10 +68,10 @@ def describe(document: dict[str, Any]) -> str:
         text = ", ".join(f"{row['label']} {100 * row['area']:.1f} %" for row in result["areas"]) or "nothing"
     elif "similarity" in result:
         text = f"{result['name']} {result['similarity']:.2f}"
+    elif "text" in result:
+        text = f"{result['text']!r} {result['score']:.2f}" if result["text"] else "nothing"
     elif "anomalous" in result:
         text = f"{'ANOMALY' if result['anomalous'] else 'normal'} {result['score']:g} (threshold {result['threshold']:g})"
-    elif "text" in result:
-        text = f"'{result['text']}' {result['score']:.2f}" if result["text"] else "nothing"
     elif "values" in result:
         text = ", ".join(f"{name} {value:g}" for name, value in result["values"].items())
     else:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from edgeinfer.cli.infer import describe
 from edgeinfer.model.framelog import FrameLogReader
 from tests import bundles
 from tests.broker import Broker
@@ -110,12 +111,14 @@ def test_infer_keeps_the_pictures_of_files_of_one_name_apart(folder: Path, tmp_p
     assert sorted(file.name for file in (tmp_path / "drawn").iterdir()) == ["a-0000.png", "a-0001.png"]
 
 
-@pytest.mark.parametrize(("result", "line"), [({"text": "B 7", "score": 0.9}, "'B 7' 0.90"), ({"text": "", "score": 0.0}, "nothing")])
-def test_a_line_of_text_is_shown(result: dict[str, Any], line: str) -> None:
-    """What a reader of text has read stands in the line for a person, and that it has read nothing."""
-    from edgeinfer.cli.infer import describe
-
-    assert describe({"input": "x.png", "index": 0, "latency_ms": 1.0, "result": result}) == f"x.png[0]  1.00 ms  {line}"
+@pytest.mark.parametrize(("result", "line"), [
+    ({"classes": [{"label": "cat", "index": 0, "score": 0.5}]}, "cat 0.50"), ({"classes": []}, "nothing"),
+    ({"text": "Ausfahrt frei", "score": 0.93}, "'Ausfahrt frei' 0.93"), ({"text": "", "score": 0.0}, "nothing"),
+    ({"name": "ada", "known": True, "similarity": 0.7}, "ada 0.70"), ({"values": {"wear": 0.25}}, "wear 0.25"),
+    ({"anomalous": True, "score": 3, "threshold": 2}, "ANOMALY 3 (threshold 2)"), ({"tensors": {"out": {"shape": [1, 3]}}}, "out [1, 3]")])
+def test_a_result_is_a_line_for_a_person(result: dict[str, Any], line: str) -> None:
+    """Whatever the task."""
+    assert describe({"input": "a.png", "index": 2, "latency_ms": 1.0, "result": result}) == f"a.png[2]  1.00 ms  {line}"
 
 
 def test_infer_goes_on_behind_a_broken_picture_of_a_folder(folder: Path, tmp_path: Path) -> None:
