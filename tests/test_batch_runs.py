@@ -227,3 +227,12 @@ def test_a_file_of_rows_goes_on_at_any_row_and_remembers_that_one_was_bad(tmp_pa
     for skip in range(len(whole) + 1):
         assert behind(skip) == whole[skip:]
     engine.close()
+
+
+@pytest.mark.parametrize("given", [".", "out.csv", "*.csv"])
+def test_the_output_is_no_input(folder: Path, tmp_path: Path, given: str) -> None:
+    """Results of an earlier run that lie among the tables: they would be computed on, and then replaced."""
+    (tmp_path / "out.csv").write_text("x\n1\n")
+    assert "out.csv: expected inputs that are not the output" in batch(
+        folder / "vibration", given, "-o", "out.csv", "--restart", code=64, cwd=tmp_path)
+    assert (tmp_path / "out.csv").read_text() == "x\n1\n"

@@ -21,7 +21,7 @@ from edgeinfer.errors import SourceError, UsageError
 from edgeinfer.oneshot import VIDEOS
 from edgeinfer.sources.images import SUFFIXES
 
-__all__ = ["PICTURES", "ROWS", "SENSORS", "Listed", "difference", "expanded", "tasks", "write"]
+__all__ = ["PICTURES", "ROWS", "SENSORS", "Listed", "difference", "expanded", "show", "tasks", "write"]
 
 PICTURES = SUFFIXES | VIDEOS | {".framelog"}
 SENSORS = frozenset((".csv", ".framelog", ".npy", ".wav", ".wave"))

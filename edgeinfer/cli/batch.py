@@ -61,7 +61,7 @@ def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float
         plan = Plan(model=f"{bundle.manifest.name}:{bundle.manifest.version}", bundle=bundle.digest, accelerators=accelerators,
                     threshold=threshold, every=every)
         suffixes = _suffixes(bundle.manifest.preprocess)
-        paths = (lambda scratch: listing.expanded(inputs, suffixes, recursive, scratch)) if inputs else None
+        paths = (lambda scratch: _others(listing.expanded(inputs, suffixes, recursive, scratch), output)) if inputs else None
         plan = run.begin(plan, paths, limit, restart)
         crew = _crew(bundle, options, plan, hours, workers) if dask is None else _cluster(dask, bundle, options, plan, hours, ship)
         with closing(crew), closing(progress.on(sys.stderr)) as shown:
@@ -74,6 +74,14 @@ def _suffixes(spec: PreprocessSpec) -> frozenset[str]:
     if not isinstance(spec, WindowSpec):
         return listing.PICTURES
     return listing.ROWS if spec.table or spec.text is not None else listing.SENSORS
+
+
+def _others(paths: Iterator[str], output: Path) -> Iterator[str]:
+    """The paths. Raises UsageError where one is the output, as results of an earlier run in a folder of tables are."""
+    for path in paths:
+        if os.path.basename(path) == output.name and os.path.realpath(path) == os.path.realpath(output):
+            raise UsageError(listing.show(path), "inputs that are not the output", "the output", "take an -o elsewhere")
+        yield path
 
 
 def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, workers: int) -> Computing:
