@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import signal
@@ -213,6 +214,17 @@ def test_a_broker_that_hangs_up_over_a_retained_value_gets_the_others(tmp_path: 
         publish(sink, *range(12))
         until(lambda: balance(sink)["acknowledged"] == 12, "results pass")
         assert sink.drain(5)
+
+
+def test_connections_that_end_before_anything_was_acknowledged_change_no_order(tmp_path: Path) -> None:
+    """A relay whose broker is gone takes connections and ends them at once: no result is to blame, however often."""
+    with ScriptedBroker(poison=TOPIC.encode()) as broker, Running(tmp_path, broker.port, last_retry_s=0.05) as sink:
+        publish(sink, *range(12))
+        until(lambda: broker.connections > 25, "many connections")
+        broker.poison = b""
+        until(lambda: balance(sink)["acknowledged"] == 12, "all results pass")
+        results = [json.loads(body[body.index(b'{"n":'):]) for body in broker.taken if b'{"n":' in body]
+        assert [result["n"] for result in results] == [*range(12)]
 
 
 def test_a_broker_that_refuses_everything_is_waited_out(tmp_path: Path) -> None:

@@ -24,14 +24,16 @@ def disconnect(code: int, properties: bytes = b"") -> bytes:
 
 class ScriptedBroker:
     """``connack``: the reason of each CONNACK. ``suback``: of each subscription. ``puback``: a function of a PUBLISH's number.
-    ``after``: sent once a client is connected. ``poison``: a PUBLISH that holds it is answered with ``goodbye`` and the end."""
+    ``after``: sent once a client is connected. ``poison``: a PUBLISH that holds it is answered with ``goodbye`` and the end. ``taken``:
+    the others, in order."""
 
     def __init__(self, connack: int = 0, properties: bytes = b"", suback: int = 1, puback: Callable[[int], int] = lambda _: 0,
                  after: bytes = b"", poison: bytes = b"", goodbye: bytes = b"") -> None:
         self.connections = self.published = self.subscribed = self.pings = 0
         self.connects: list[bytes] = []
+        self.taken: list[bytes] = []
         self._connack, self._properties, self._suback, self._puback, self._after = connack, properties, suback, puback, after
-        self._poison, self._goodbye = poison, goodbye
+        self.poison, self._goodbye = poison, goodbye
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._clients: list[socket.socket] = []
@@ -72,10 +74,11 @@ class ScriptedBroker:
             client.sendall(packet(9, body[:2] + bytes([0, self._suback])))
         elif kind == PUBLISH:
             self.published += 1
-            if self._poison and self._poison in body:
+            if self.poison and self.poison in body:
                 client.sendall(self._goodbye)
                 client.shutdown(socket.SHUT_RDWR)
                 return
+            self.taken.append(body)
             (topic,) = struct.unpack(">H", body[:2])
             client.sendall(packet(4, body[2 + topic: 4 + topic] + bytes([self._puback(self.published), 0])))
         elif kind == PINGREQ:
