@@ -35,9 +35,10 @@ from edgeinfer.preparation import Preparation, Prepared
 from edgeinfer.registry import closest
 from edgeinfer.remote import Remote
 from edgeinfer.settings import PipelineSettings, Settings
+from edgeinfer.settlement import settle, unblamed
 from edgeinfer.sinks import Sink
 from edgeinfer.standing import Standing
-from edgeinfer.update import Running, Updates, settle, unblamed
+from edgeinfer.update import Running, Updates
 
 __all__ = ["Daemon"]
 

@@ -4,20 +4,19 @@
                       └──────────────── on a thread of its own, beside inference ──┘                                  │
     whatever fails: store.rollback, and the one before goes on (or takes over again) ◀───────────────────────────────┘
 
-A daemon that ends without having been asked while a model is on probation may have been ended by it: ``settle`` counts that
-at the next start, before anything is loaded.
+A daemon that ends without having been asked while a model is on probation may have been ended by it: that is counted at the next
+start, in ``settlement``.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -29,13 +28,12 @@ from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.trial import Verdict
 from edgeinfer.payload import timestamp
 from edgeinfer.plan import Plan, bill_of, make_plan, make_plans, try_models
-from edgeinfer.probation import CRASHES, REBOOTS, Figures, Probation
+from edgeinfer.probation import Figures, Probation
 from edgeinfer.settings import Settings
+from edgeinfer.settlement import kernel_boot, quietly
 from edgeinfer.store import Probation as Record
 
-__all__ = ["Running", "Updates", "settle", "unblamed"]
-
-T = TypeVar("T")
+__all__ = ["Running", "Updates"]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _RETRY_S = 60.0  # after a failure that is not the bundle's: a full disk, a runtime that is being upgraded
@@ -107,7 +105,7 @@ class _Preparation(threading.Thread):
         self.whole |= any(name == then.model for plan in self.plans if (then := plan.config.then) is not None)
         if self._watched:  # before the model is loaded in this process, which it might kill
             digest = next(bundle.digest for plan in self.plans for model, bundle in _installed(plan) if model == name)
-            config.store.save_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=False,
+            config.store.save_probation(name, Record(digest=digest, begun_wall=time.time(), boot_id=kernel_boot(), clean=False,
                                                      old=_figures(self._running, name)))
         for group in () if self.whole else groups:
             self.ready.append((group, Replacement([made[plan.name] for plan in group.plans])))
@@ -138,7 +136,7 @@ class Updates:
         if before is not None and before.serving == follower.serving:
             follower.watch, follower.state, follower.reason = before.watch, before.state, before.reason
         elif not self._settings.accepted(name, bundle.digest) and self._store.previous(name) is not None:
-            record = _quietly(partial(self._store.probation, name))
+            record = quietly(partial(self._store.probation, name))
             old = record.old if record is not None and record.digest == bundle.digest else {}
             self._begin_watch(follower, Probation(self._running.config.updates, old, time.monotonic(), restarted=True))
 
@@ -285,9 +283,9 @@ class Updates:
         """The daemon ends because it was asked to: no model is to blame."""
         self.stop()
         for follower in self._followers.values():
-            record = _quietly(partial(self._store.probation, follower.name))
+            record = quietly(partial(self._store.probation, follower.name))
             if record is not None:
-                _quietly(partial(self._store.save_probation, follower.name, msgspec.structs.replace(record, clean=True)))
+                quietly(partial(self._store.save_probation, follower.name, msgspec.structs.replace(record, clean=True)))
 
 
 def _figures(running: Running, model: str) -> dict[str, Figures]:
@@ -301,94 +299,3 @@ def _installed(plan: Plan) -> list[tuple[str, Bundle]]:
     then = plan.composition.then
     named = [(plan.config.model, plan.bundle), *([(then.options.model, then.bundle)] if then is not None else [])]
     return [(name, bundle) for name, bundle in named if name]
-
-
-def settle(config: Config, settings: Settings) -> dict[str, str]:
-    """At start, before a model is loaded: a new one that ended the daemon too often, or that fails its trial, gives way to
-    the one before it. Why, by model. Raises nothing: what is left to complain of, ``make_plans`` does."""
-    reasons: dict[str, str] = {}
-    for name in _named(config):
-        reason = " ".join((_quietly(partial(_settle, config, settings, name)) or "").split())[:500]
-        if reason:
-            log.error("model %s: rolled back: %s", name, reason)
-            if _quietly(partial(config.store.rollback, name, reason)) is not None:
-                reasons[name] = reason
-    return reasons
-
-
-@contextmanager
-def unblamed(config: Config) -> Iterator[None]:
-    """Around a start until a model runs. One that an error ends (a fault of the configuration, an outbox that another daemon has)
-    says nothing of a model: what ``settle`` counted is taken back."""
-    before = {name: config.store.probation(name) for name in _named(config)}
-    try:
-        yield
-    except EdgeinferError:
-        for name, record in before.items():
-            if config.store.probation(name) not in (None, record):
-                _quietly(partial(config.store.save_probation, name, record) if record is not None
-                         else partial(config.store.end_probation, name))
-        raise
-
-
-def _named(config: Config) -> list[str]:
-    return sorted({model for pipeline in config.pipelines.values() for model in pipeline.models})
-
-
-def _settle(config: Config, settings: Settings, name: str) -> str:
-    """Why the current bundle is not to be loaded; "" when it is."""
-    store = config.store
-    current = store.current(name)
-    if current is None:
-        return ""
-    try:
-        digest = read(current, verify=False).digest
-    except DataError as error:  # a block of the card went bad; where that is in another file, the trial finds it
-        is_new = store.previous(name) is not None and not settings.accepted(name, current.name.partition("-")[2])
-        return str(error) if is_new else ""
-    if store.previous(name) is None or settings.accepted(name, digest):
-        settings.accept(name, digest)
-        if store.probation(name) is not None:
-            store.end_probation(name)
-        return ""
-    record = store.probation(name)
-    if record is None or record.digest != digest:
-        record = Record(digest=digest, begun_wall=time.time(), boot_id=_kernel_boot(), clean=True)
-    record = restarted(record, _kernel_boot())
-    store.save_probation(name, record)
-    if record.starts >= CRASHES or record.boots >= REBOOTS:
-        return f"the daemon died {record.starts} times with it, and the device was restarted {record.boots} times"
-    return _failed_trial(config, name, current)
-
-
-def restarted(record: Record, boot_id: str) -> Record:
-    """The record at a start of the daemon: an end that nobody asked for counts against the model, one that came with another
-    start of the kernel (a power cut, most likely) on a longer list."""
-    same = record.boot_id == boot_id
-    starts, boots = record.starts + (not record.clean and same), record.boots + (not record.clean and not same)
-    return msgspec.structs.replace(record, starts=starts, boots=boots, boot_id=boot_id, clean=False)
-
-
-def _failed_trial(config: Config, name: str, current: Path) -> str:
-    try:
-        keys = config.keys()
-        plans = [make_plan(config, pipeline, current if one.model == name else config.bundle_path(pipeline), keys)
-                 for pipeline, one in config.pipelines.items() if name in one.models]
-        try_models(config, plans)
-    except DataError as error:
-        return str(error)
-    return ""
-
-
-def _quietly(step: Callable[[], T]) -> T | None:
-    """What the store says, or None when its disk fails, which is told: the models run all the same."""
-    try:
-        return step()
-    except EdgeinferError as error:
-        log.error("%s", error)
-        return None
-
-
-def _kernel_boot() -> str:
-    """This start of the kernel (random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

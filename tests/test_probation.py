@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edgeinfer.counters import Scores, stability_index
 from edgeinfer.probation import Figures, Probation, UpdateOptions
+from edgeinfer.settlement import restarted
 from edgeinfer.store import Probation as Record
-from edgeinfer.update import restarted
 
 OPTIONS = UpdateOptions(probation_s=100, min_frames=50)
 

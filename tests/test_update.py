@@ -15,9 +15,9 @@ from edgeinfer.errors import EdgeinferError, StorageError
 from edgeinfer.model.bundle import Bundle, read
 from edgeinfer.model.manifest import DecoderSpec
 from edgeinfer.settings import Settings
+from edgeinfer.settlement import kernel_boot, settle
 from edgeinfer.store import Probation as Record
 from edgeinfer.store import Store
-from edgeinfer.update import _kernel_boot, settle
 from tests import bundles
 from tests.broker import until
 from tests.bundles import deploy, faulty_decoder, variant
@@ -75,7 +75,7 @@ def test_a_new_bundle_is_left_when_the_daemon_keeps_dying(name: str, first: Bund
     deploy(store, first)
     deploy(store, variant(first, tmp_path / "second", "2"))
     for number, boot in enumerate(boots, 1):
-        monkeypatch.setattr("edgeinfer.update._kernel_boot", lambda boot=boot: boot)
+        monkeypatch.setattr("edgeinfer.settlement.kernel_boot", lambda boot=boot: boot)
         assert bool(_settled(tmp_path)) == (number == left), number
     current = store.current("colours")
     assert current is not None
@@ -94,7 +94,7 @@ def test_a_start_that_fails_before_any_model_runs_is_held_against_nobody(first: 
     (tmp_path / "edgeinfer.yaml").write_text(yaml.safe_dump(document))
     for crashed in (False, True):
         if crashed:
-            store.save_probation("colours", Record(digest=second.digest, boot_id=_kernel_boot(), clean=False))
+            store.save_probation("colours", Record(digest=second.digest, boot_id=kernel_boot(), clean=False))
         before = store.probation("colours")
         for _ in range(3):
             with pytest.raises(EdgeinferError, match="nowhere"):
