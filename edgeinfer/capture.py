@@ -147,9 +147,9 @@ class Capture:
         if self._halt.is_set():
             return  # it was interrupted
         self.failures += 1
-        self.last_error = str(error).encode("utf-8", "backslashreplace").decode()  # for health: a file's name may be no UTF-8
+        self.last_error = str(error).encode("utf-8", "backslashreplace").decode()  # for who reads it: a name may be no UTF-8
         if self.working or self.failures == 1:
-            log.warning("pipeline %s: %s", self.name, error)
+            log.warning("pipeline %s: %s", self.name, self.last_error)
         self.working = False
 
     def _recover(self) -> None:

@@ -66,14 +66,15 @@ def test_a_source_that_never_comes_is_told_once(told: pytest.LogCaptureFixture) 
     assert "no-such-program" in capture.last_error
 
 
-def test_a_fault_of_a_file_with_any_name_can_be_told(tmp_path: Path) -> None:
-    """Health is JSON, and a name in another encoding is no text of it."""
+def test_a_fault_of_a_file_with_any_name_can_be_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Health is JSON, a log is UTF-8, and a name in another encoding is no text of them."""
     (tmp_path / "caf\udce9.png").write_bytes(b"no picture")
     capture = _capture(Images(ImagesOptions(path=str(tmp_path))))
     capture.start()
     assert capture.join(10)
     assert "caf" in capture.last_error
     assert json.loads(msgspec.json.encode(capture.last_error)) == capture.last_error
+    assert "caf" in caplog.text.encode().decode()
 
 
 def test_the_end_of_a_stream_ends_the_thread() -> None:
