@@ -238,14 +238,18 @@ class Daemon:
         self.assembly.start()
 
     def _exchange(self, config: Config, plans: list[Plan]) -> None:
-        """Stop what runs and assemble ``config``; the sink and its outbox stay where they are the same."""
+        """Stop what runs and assemble ``config``; the sink and its outbox stay where they are the same. The watchdog, whom nothing
+        feeds meanwhile, hears of each step that came to its end."""
         self.assembly.stop()
+        notify.watchdog()
         sequences, identities = self.assembly.sequences(), self.assembly.identities()
         if _of_sink(config) != self._sink_is_of:
             self.sink.drain(_DRAIN_S)
             self.sink.stop()
             self._start_sink(config)
+            notify.watchdog()
         self.running.assembly = Assembly(config, plans, self.sink, self.boot, sequences, identities)
+        notify.watchdog()
         self._remote.desks = self.assembly.desks
         self._progress = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import threading
 import time
@@ -57,7 +58,7 @@ class CommandOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"expected an even width and height for {self.pixel_format}, got {self.width}x{self.height}")
         if not 1 <= self.channels <= 1024:
             raise ValueError(f"expected channels from 1 to 1024, got {self.channels}")
-        if not self.rate >= 0:
+        if not 0 <= self.rate < math.inf:
             raise ValueError(f"expected rate of 0 or more, got {self.rate}")
         if not 0 < self.timeout_s <= 86400:
             raise ValueError(f"expected timeout_s above 0 and up to 86400, got {self.timeout_s}")

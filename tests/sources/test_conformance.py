@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import math
 import os
 import tempfile
 import threading
@@ -166,6 +167,20 @@ def _read(source: Any) -> tuple[int, bytes]:
 def test_every_source_of_the_table_has_a_case() -> None:
     """A source cannot be added without being tried here; a camera and a sound card are devices and have their own tests."""
     assert {kind for kind, _ in CASES.values()} == set(SOURCES.entries) - {"camera", "audio"}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("value", [math.inf, math.nan, -1.0])
+def test_a_rate_or_a_time_is_a_number_that_can_be(name: str, value: float, tmp_path: Path, video: Path) -> None:
+    """Infinitely many samples a second, or a time-out that never comes, would be waited for."""
+    kind, make = CASES[name]
+    options = SOURCES.load(kind, "test").Options
+    plain = make(tmp_path, video)
+    for field in msgspec.structs.fields(options):
+        if field.type is float:
+            faults: list[Fault] = []
+            assert convert({**plain, field.name: value}, options, "source", faults) is None, field.name
+            assert any(field.name in str(fault) for fault in faults), faults
 
 
 @pytest.mark.parametrize("kind", list(SOURCES.entries))
