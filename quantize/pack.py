@@ -10,7 +10,7 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from edgeinfer.model.modelfile import ModelFile, describe
 from edgeinfer.model.preprocess import build
 from edgeinfer.model.preprocess.fingerprint import fingerprint
 from edgeinfer.model.preprocess.spec import ImageSpec, WindowSpec
+from edgeinfer.model.proposal import Proposal, propose
 from edgeinfer.model.tensor import Array
 from edgeinfer.model.trial import runtime_versions
 from edgeinfer.typed import convert
@@ -145,7 +146,7 @@ def _assemble(path: Path, file: ModelFile, session: Session, given: Given) -> tu
     spec = deduce(facts, session.inputs[0])
     if spec is not None:
         _collect(facts, lambda: build(spec, session.inputs[0], _format(spec)))
-    decoder = _decoder(facts, learnt, session, labels, given)
+    decoder = _decoder(facts, learnt, session, labels, given, propose(file.inputs, file.outputs, len(labels), file.operators)[:1])
     convert(given.reset, Reset, "reset", facts.faults)
     frames = _frames(facts, given.probe)
     if facts.faults or spec is None:
@@ -191,19 +192,25 @@ def _labels(facts: Facts, learnt: Learnt, given: str) -> tuple[str, ...]:
     return labels
 
 
-def _decoder(facts: Facts, learnt: Learnt, session: Session, labels: tuple[str, ...], given: Given) -> DecoderSpec:
-    """The decoder, made once to have it check its parameters against outputs and labels."""
+def _decoder(facts: Facts, learnt: Learnt, session: Session, labels: tuple[str, ...], given: Given,
+             likely: Sequence[Proposal]) -> DecoderSpec:
+    """The decoder, made once to have it check its parameters against outputs and labels. ``likely``: what they look like, for
+    a hint; it is never assumed."""
     if given.decoder:
         facts.give("decoder", given.decoder)
     if learnt.decoder:
         facts.state("decoder", learnt.decoder, learnt.source)
     if labels and len(session.outputs) == 1 and math.prod(session.outputs[0].shape) == len(labels):
         facts.assume("decoder", "classify", f"one output of {len(labels)} elements, and as many labels")
-    name = facts.value("decoder", "")
+    name, told = facts.value("decoder", ""), len(facts.faults)
     if name:
         _collect(facts, lambda: DECODERS.load(name, "--decoder")(given.parameters, session.outputs, labels, session.inputs))
+        hint = next((one.flags for one in likely if one.decoder == name and one.parameters != given.parameters), "")
     else:
-        facts.refuse("decoder", "what the outputs mean", "nothing", f"--decoder NAME, one of {', '.join(DECODERS.names())}")
+        facts.refuse("decoder", "what the outputs mean", "nothing")
+        hint = next((f"{one.reason}: {one.flags}" for one in likely if one.decoder != "raw"),
+                    f"--decoder NAME, one of {', '.join(DECODERS.names())}")
+    facts.faults[told:] = [replace(fault, hint=fault.hint or hint) for fault in facts.faults[told:]]
     return DecoderSpec(name=name, parameters=given.parameters)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def command(model: Path, as_json: bool) -> None:
         if bundle is None:
             if not proposals:
                 _row("decoder?", _OPEN if any(-1 in spec.shape for spec in file.outputs) else _NONE)
-            click.echo(f"next          quantize pack {model} -o {model.stem}.eib")
+            said = [f"{shlex.quote(str(model))}", *(one.flags for one in proposals[:1]), "-o", shlex.quote(f"{model.stem}.eib")]
+            _row("next", f"quantize pack {' '.join(said)}")
 
 
 def _proposals(file: ModelFile, bundle: Bundle | None) -> list[Proposal]:

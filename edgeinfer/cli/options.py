@@ -87,7 +87,7 @@ def opened(model: Path, cache: Path, recipe: Path | None = None, facts: tuple[st
     said_no = outcome.stderr.strip().rpartition("error: ")[2]
     if outcome.returncode == ModelError.exit_code:
         raise ModelError(str(model), "a model that can be packed", said_no,
-                         "state what is missing, a flag --decoder NAME as --fact decoder=NAME")
+                         "state what is missing: --decoder NAME is --fact decoder=NAME, --param KEY=JSON --fact param=KEY=JSON")
     if outcome.returncode:
         raise UsageError(str(model), "all that a manifest says of a model", said_no,
                          "state it with --fact NAME=VALUE; quantize pack --help lists the names")

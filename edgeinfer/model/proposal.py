@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,6 +33,14 @@ class Proposal(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
     fit: float
     reason: str
+
+    @property
+    def flags(self) -> str:
+        """Those of ``quantize pack`` that say the same, to be pasted."""
+        words = ["--decoder", self.decoder]
+        for name, value in self.parameters.items():
+            words += ["--param", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+        return shlex.join(words)
 
 
 def propose(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], labels: int = 0,
@@ -246,8 +256,9 @@ def _maps(facts: _Facts) -> Iterator[Proposal]:
 
 
 def _poses(facts: _Facts) -> Iterator[Proposal]:
-    fit = 0.99 if any(spec.shape[-1:] in ((3,), (56,)) for spec in facts.outputs) else 0.4
-    yield Proposal("pose", {"variant": "movenet"}, fit, "y, x and score of each keypoint: MoveNet")
+    fit = 0.99 if any(spec.shape[-2:] == (17, 3) or spec.shape[-1:] == (56,) for spec in facts.outputs) else 0.4
+    if any(spec.shape[-1:] == (56,) or (spec.shape[-1:] == (3,) and len(spec.shape) > 2) for spec in facts.outputs):
+        yield Proposal("pose", {"variant": "movenet"}, fit, "y, x and score of each keypoint: MoveNet")
     shapes = facts.shapes
     if any(len(shape) == 3 and 17 in (shape[0], shape[2]) for shape in shapes):
         offsets = any(len(shape) == 3 and 34 in (shape[0], shape[2]) for shape in shapes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.proposal import propose
 from edgeinfer.model.tensor import TensorSpec
+from quantize.cli.options import pair
 from tests.model.decoders.cases import tensor
 
 P640 = [tensor("images", (1, 3, 640, 640))]
@@ -89,6 +92,16 @@ def test_the_usual_shapes_are_recognised(name: str) -> None:
     assert [one.fit for one in found] == sorted((one.fit for one in found), reverse=True)
 
 
+@pytest.mark.parametrize("name", USUAL)
+def test_its_flags_say_the_same(name: str) -> None:
+    """As a shell and ``quantize pack`` read them."""
+    inputs, outputs, labels, *_ = USUAL[name]
+    best = propose(inputs, outputs, labels)[0]
+    flag, decoder, *parameters = shlex.split(best.flags)
+    assert (flag, decoder) == ("--decoder", best.decoder)
+    assert dict(map(pair, parameters[1::2])) == json.loads(json.dumps(best.parameters))
+
+
 def test_an_embedding_is_among_the_proposals() -> None:
     """A vector of 512 may be classes or an embedding: both are proposed."""
     assert {"embed", "classify"} <= {one.decoder for one in propose(P320, [tensor("v", (1, 512))])}
@@ -104,6 +117,11 @@ def test_classes_of_a_model_without_a_softmax_are_logits(operators: list[str], s
     one = propose(P320, [tensor("m", (1, 320, 320, 1))], 0, operators)[0]
     assert one.decoder == "segment"
     assert one.parameters.get("logits", False) is softmax
+
+
+def test_three_numbers_are_no_keypoint() -> None:
+    """They fit a MoveNet of one keypoint, which nobody has."""
+    assert propose(P320, [tensor("s", (1, 3))])[0].decoder == "classify"
 
 
 def test_nothing_is_proposed_while_a_side_is_dynamic() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -104,7 +105,7 @@ CONTRADICTIONS: dict[str, tuple[list[Any], int, str]] = {
     "a mean without std": (["--decoder", "raw", "--mean", 1], 65, "both --mean and --std"),
     "two means": (["--decoder", "raw", "--mean", "1,2", "--std", "1"], 65, "1 or 3 numbers"),
     "a std of zero": (["--decoder", "raw", "--mean", 0, "--std", 0], 65, "other than 0"),
-    "no decoder": ([], 65, "--decoder NAME"),
+    "no decoder": ([], 65, "--decoder classify"),
     "an unknown decoder": (["--decoder", "clasify"], 65, "did you mean 'classify'"),
     "a decoder that does not fit": (["--decoder", "ssd"], 65, "decoder ssd"),
     "an unknown parameter": (["--decoder", "classify", "--param", "topk=3"], 65, "top_k"),
@@ -125,6 +126,21 @@ def test_a_contradiction_is_refused(case: str, tmp_path: Path) -> None:
     """Each gives one clear error, its exit code, and no file."""
     flags, code, expected = CONTRADICTIONS[case]
     assert expected in refused(tiny_tflite(tmp_path / "m.tflite"), *flags, code=code)
+
+
+def test_without_a_decoder_the_likely_one_can_be_pasted(tmp_path: Path) -> None:
+    """It is not taken by itself: three numbers may be classes, or anything."""
+    model = tiny_tflite(tmp_path / "m.tflite")
+    hint = refused(model).partition("hint: ")[2]
+    found, _ = packed(model, *shlex.split(hint[hint.index("--decoder"):]))
+    assert found.manifest.decoder.name == "classify"
+
+
+@pytest.mark.zoo
+def test_a_decoder_without_what_it_needs_is_told_what_fits(zoo: Path, tmp_path: Path) -> None:
+    """The parameter without which there is no decoder pose, by the outputs of MoveNet."""
+    (tmp_path / "movenet.tflite").symlink_to(zoo / "pose/movenet_single_pose_lightning_ptq.tflite")
+    assert "hint: --decoder pose --param variant=movenet" in refused(tmp_path / "movenet.tflite", "--decoder", "pose")
 
 
 def test_labels_of_the_wrong_length_are_refused(tmp_path: Path) -> None:
