@@ -6,6 +6,7 @@ is the average of, and the model that they are of. It is written aside and renam
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -19,9 +20,11 @@ import numpy as np
 
 from edgeinfer.durable import locked, sync_folder
 from edgeinfer.errors import DataError, StorageError, UsageError
+from edgeinfer.model.bundle import Bundle
+from edgeinfer.model.decoders import DECODERS
 from edgeinfer.model.tensor import Array
 
-__all__ = ["Enrolled", "Register", "change", "path_of", "read", "write"]
+__all__ = ["Enrolled", "Register", "change", "introduce", "path_of", "read", "set_of", "write"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOST_BYTES = 16 << 20
@@ -43,6 +46,12 @@ class Enrolled:
     def nobody(cls, size: int, model: str) -> Enrolled:
         """A set without a name."""
         return cls((), np.empty((0, size)), (), model)
+
+    @property
+    def digest(self) -> str:
+        """Which set this is, in hex; the same for the same names with the same vectors, empty for nobody."""
+        content = hashlib.sha256("\0".join(self.names).encode() + self.vectors.astype(np.float32).tobytes())
+        return content.hexdigest() if self.names else ""
 
     def with_pictures(self, name: str, vectors: Array) -> Enrolled:
         """Another set, in which ``name`` has these vectors (n, size), of length 1 each, besides those it had.
@@ -91,8 +100,8 @@ class Register:
     @classmethod
     def of(cls, decoder: object, state: Path, model: str) -> Register | None:
         """One for a decoder that compares, None for any other."""
-        compares = all(hasattr(decoder, name) for name in ("enrolled_set", "size", "know"))
-        return cls(cast("Recogniser", decoder), state, model) if compares else None
+        recogniser = _recogniser(decoder)
+        return cls(recogniser, state, model) if recogniser is not None else None
 
     def refresh(self) -> bool:
         """Whether the set had changed, and is known from the next frame on; costs a stat(2) where it had not.
@@ -110,6 +119,30 @@ class Register:
         enrolled = read(self.path, self._decoder.size, self._model)
         self._decoder.know(enrolled.names, enrolled.vectors)
         return True
+
+
+def _recogniser(decoder: object) -> Recogniser | None:
+    compares = all(hasattr(decoder, name) for name in ("enrolled_set", "size", "know"))
+    return cast("Recogniser", decoder) if compares else None
+
+
+def set_of(bundle: Bundle, state: Path) -> tuple[Path, Enrolled] | None:
+    """The file of those whom the bundle's decoder compares with, and who they are now; None for one that compares with nobody.
+    Raises what making a decoder and ``read`` raise."""
+    manifest = bundle.manifest
+    decoder = _recogniser(DECODERS.load(manifest.decoder.name, "manifest.json: decoder.name")(
+        manifest.decoder.parameters, manifest.outputs, bundle.labels, manifest.inputs))
+    if decoder is None:
+        return None
+    path = path_of(state, decoder.enrolled_set)
+    return path, read(path, decoder.size, manifest.files[manifest.model].sha256)
+
+
+def introduce(enrolled: Enrolled, decoder: object) -> None:
+    """Let a decoder that compares know them."""
+    recogniser = _recogniser(decoder)
+    if recogniser is not None:
+        recogniser.know(enrolled.names, enrolled.vectors)
 
 
 def path_of(state: Path, name: str) -> Path:

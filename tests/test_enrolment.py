@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinfer.batch.worker import Setup, reader
 from edgeinfer.cli.enroll import command as enroll
 from edgeinfer.cli.infer import command as infer
-from edgeinfer.enrolment import Enrolled, Register, change, path_of, read, write
+from edgeinfer.enrolment import Enrolled, Register, change, path_of, read, set_of, write
 from edgeinfer.errors import DataError, EdgeinferError, StorageError, UsageError
+from edgeinfer.model import bundle as bundles
+from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.decoders.embed import Embed
 from edgeinfer.model.preprocess.geometry import Geometry
 from quantize.pack import Given, pack
+from tests.batches import batch, rows
 from tests.model.decoders.cases import tensor
 from tests.models import tiny_tflite
 
@@ -202,6 +206,29 @@ def test_infer_names_who_is_enrolled(colours: Path, capfd: pytest.CaptureFixture
         capfd.readouterr()
         infer([str(colours / "bundle"), str(colours / "red2.png"), "--state", str(colours / state)], standalone_mode=False)
         assert capfd.readouterr().out.rstrip().endswith(line)
+
+
+def test_a_batch_names_who_is_enrolled(colours: Path) -> None:
+    """Each of its workers; and where the set has become another since the run began, none goes on."""
+    _enroll(colours, "red", str(colours / "red1.png"))
+    state, out = colours / "state", colours / "out.jsonl"
+    batch(colours / "bundle", colours / "red2.png", colours / "blue.png", "-o", out, "--state", state, "--workers", 2)
+    assert [row["result"]["name"] for row in rows(out)] == ["red", "unknown"]
+    bundle, found = bundles.read(colours / "bundle"), set_of(bundles.read(colours / "bundle"), state)
+    assert found is not None
+    setup = Setup(str(bundle.folder), bundle.digest, RuntimeOptions(), None, 1, str(state), found[1].digest)
+    assert reader(setup)
+    _enroll(colours, "blue", str(colours / "blue.png"))
+    with pytest.raises(DataError, match="expected those who were enrolled at the beginning"):
+        reader(setup)
+
+
+def test_the_enrolled_do_not_leave_for_a_cluster(colours: Path) -> None:
+    """Names and embeddings of people stay on the device; a model that compares with nobody may go."""
+    _enroll(colours, "red", str(colours / "red1.png"))
+    said = batch(colours / "bundle", colours / "red2.png", "-o", colours / "out.jsonl", "--state", colours / "state",
+                 "--dask", "tcp://127.0.0.1:1", code=64)
+    assert "expected a model that compares with nobody" in said
 
 
 @pytest.mark.parametrize("words", [(), ("red",), ("--list", "--remove", "red"), ("--remove", "red")])

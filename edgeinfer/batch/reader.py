@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edgeinfer.batch.piece import Piece, Task
+from edgeinfer.enrolment import Enrolled, introduce
 from edgeinfer.errors import EdgeinferError, ModelError, RowError, SourceError
 from edgeinfer.model.engine import Engine, Lane
 from edgeinfer.model.frame import Frame, FrameFormat, WindowFormat
@@ -35,13 +36,14 @@ class _Payload(msgspec.Struct):
 class Reader:
     """Reads inputs and computes, with one engine and memory for the largest picture so far. One thread's.
 
-    ``every``: of a video, a framelog or windows each so many frames is computed, from the first on.
+    ``every``: of a video, a framelog or windows each so many frames is computed, from the first on. ``enrolled``: whom the model
+    compares with, where it does.
     """
 
-    def __init__(self, engine: Engine, threshold: float | None, every: int) -> None:
+    def __init__(self, engine: Engine, threshold: float | None, every: int, enrolled: Enrolled | None = None) -> None:
         """Raises ManifestError where decoder and model contradict each other, or the threshold is less strict than the bundle's."""
         manifest = engine.bundle.manifest
-        self._engine, self._threshold, self._every = engine, threshold, every
+        self._engine, self._threshold, self._every, self._enrolled = engine, threshold, every, enrolled
         self._model = f"{manifest.name}:{manifest.version}"
         self._encoder = Encoder("batch", "batch", self._model, manifest.task, "batch", max_bytes=_MOST_RESULT)
         self._payload = msgspec.json.Decoder(_Payload)
@@ -119,12 +121,18 @@ class Reader:
         if self._frame is None or self._lane is None or not _covers(self._largest, format):
             self._frame = self._lane = None  # the old memory goes before the new comes
             check_room(where, "frames", format.nbytes)
-            self._frame, self._lane, self._largest = Frame(format), self._engine.lane(format, self._threshold), format
+            self._frame, self._lane, self._largest = Frame(format), self._new_lane(format), format
         elif self._engine.stateful:  # a lane counts frames up to the next reset
-            self._lane = self._engine.lane(self._largest or format, self._threshold)
+            self._lane = self._new_lane(self._largest or format)
         if isinstance(format, FrameFormat):
             self._frame.reshape(format)
         return self._frame, self._lane
+
+    def _new_lane(self, format: FrameFormat | WindowFormat) -> Lane:
+        lane = self._engine.lane(format, self._threshold)
+        if self._enrolled is not None:
+            introduce(self._enrolled, lane.decoder)
+        return lane
 
     def _row(self, lane: Lane, frame: Frame, shown: str, index: int) -> tuple[bytes, int]:
         before = _spent(lane)

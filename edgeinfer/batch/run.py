@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     accelerators: tuple[str, ...]
     threshold: float | None
     every: int
+    enrolled: str = ""  # the digest of those whom the model compares with
     count: int = 0
     inputs: str = ""
 

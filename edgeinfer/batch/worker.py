@@ -15,7 +15,8 @@ import msgspec
 
 from edgeinfer.batch.piece import Failure, Ready, Task
 from edgeinfer.batch.reader import Reader
-from edgeinfer.errors import BundleError, EdgeinferError
+from edgeinfer.enrolment import set_of
+from edgeinfer.errors import BundleError, DataError, EdgeinferError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import read
 from edgeinfer.model.engine import Engine
@@ -31,6 +32,8 @@ class Setup(msgspec.Struct, frozen=True):
     runtime: RuntimeOptions
     threshold: float | None
     every: int
+    state: str = ""  # the folder with who is enrolled, where the model compares
+    enrolled: str = ""  # their digest
 
 
 def main() -> None:
@@ -54,12 +57,16 @@ def main() -> None:
 
 
 def reader(setup: Setup) -> Reader:
-    """The model, loaded. Raises what reading a bundle and loading a model raise."""
+    """The model, loaded. Raises what reading a bundle, who is enrolled, and loading a model raise."""
     bundle = read(Path(setup.folder))
     if bundle.digest != setup.digest:
         raise BundleError(setup.folder, f"the bundle of the beginning ({setup.digest[:12]})", bundle.digest[:12],
                           "start the same command anew: it refuses, or goes on with --restart")
-    return Reader(Engine(bundle, setup.runtime), setup.threshold, setup.every)
+    found = set_of(bundle, Path(setup.state)) if setup.state else None
+    if found is not None and found[1].digest != setup.enrolled:
+        raise DataError(str(found[0]), "those who were enrolled at the beginning", "others",
+                        "start the same command anew: it refuses, or goes on with --restart")
+    return Reader(Engine(bundle, setup.runtime), setup.threshold, setup.every, found[1] if found is not None else None)
 
 
 if __name__ == "__main__":

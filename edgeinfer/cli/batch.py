@@ -17,7 +17,8 @@ import click
 from edgeinfer.batch import export, listing, progress
 from edgeinfer.batch.hours import Hours
 from edgeinfer.batch.run import Computing, Plan, Run
-from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options
+from edgeinfer.cli.options import json_option, model_options, opened, runtime, runtime_options, state_option
+from edgeinfer.enrolment import set_of
 from edgeinfer.errors import DataError, UnavailableError, UsageError
 from edgeinfer.model.backends import RuntimeOptions
 from edgeinfer.model.bundle import Bundle
@@ -40,10 +41,12 @@ from edgeinfer.model.preprocess.spec import PreprocessSpec, WindowSpec
 @click.option("--ship", is_flag=True, help="With --dask: send the files' bytes along, for workers that cannot read them.")
 @model_options
 @runtime_options
+@state_option
 @json_option
 def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float | None, every: int, recursive: bool,
             limit: int | None, restart: bool, workers: int, between: str | None, nice: int | None, dask: str | None, ship: bool,
-            recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...], as_json: bool) -> None:
+            recipe: Path | None, facts: tuple[str, ...], threads: int, accelerators: tuple[str, ...], state: Path,
+            as_json: bool) -> None:
     """Run many INPUTS (files, folders, patterns, @lists of paths) through MODEL into one file of results, in their order.
 
     A run that was stopped, by whatever, goes on with the same command.
@@ -59,11 +62,12 @@ def command(model: Path, inputs: tuple[str, ...], output: Path, threshold: float
         bundle = opened(model, Path(cache), recipe, facts)
         options = runtime(threads, accelerators)
         plan = Plan(model=f"{bundle.manifest.name}:{bundle.manifest.version}", bundle=bundle.digest, accelerators=accelerators,
-                    threshold=threshold, every=every)
+                    threshold=threshold, every=every, enrolled=_enrolled(bundle, state, dask))
         suffixes = _suffixes(bundle.manifest.preprocess)
         paths = (lambda scratch: _others(listing.expanded(inputs, suffixes, recursive, scratch), output)) if inputs else None
         plan = run.begin(plan, paths, limit, restart)
-        crew = _crew(bundle, options, plan, hours, workers) if dask is None else _cluster(dask, bundle, options, plan, hours, ship)
+        crew = (_crew(bundle, options, plan, hours, workers, state) if dask is None
+                else _cluster(dask, bundle, options, plan, hours, ship))
         with closing(crew), closing(progress.on(sys.stderr)) as shown:
             summary = run.work(plan, crew, shown, lambda: "" if hours.open() else f"waiting for {hours}")
     _tell(summary, bundle, as_json)
@@ -84,13 +88,24 @@ def _others(paths: Iterator[str], output: Path) -> Iterator[str]:
         yield path
 
 
-def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, workers: int) -> Computing:
+def _enrolled(bundle: Bundle, state: Path, dask: str | None) -> str:
+    """The digest of those whom the model compares with; "" for nobody. Raises UsageError where they had to leave the device."""
+    found = set_of(bundle, state)
+    if found is not None and found[1].names and dask is not None:
+        raise UsageError("--dask", "a model that compares with nobody", f"one that compares with {found[0]}, which stays here",
+                         "leave --dask out, or name another --state")
+    return found[1].digest if found is not None else ""
+
+
+def _crew(bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, workers: int, state: Path) -> Computing:
     from edgeinfer.batch.crew import Crew
     from edgeinfer.batch.worker import Setup
     from edgeinfer.model.trial import trial
 
     trial(bundle, options)
-    return Crew(Setup(str(bundle.folder.resolve()), bundle.digest, options, plan.threshold, plan.every), plan.model, workers, hours)
+    folder = str(bundle.folder.resolve())
+    setup = Setup(folder, bundle.digest, options, plan.threshold, plan.every, str(state.absolute()), plan.enrolled)
+    return Crew(setup, plan.model, workers, hours)
 
 
 def _cluster(address: str, bundle: Bundle, options: RuntimeOptions, plan: Plan, hours: Hours, ship: bool) -> Computing:
