@@ -127,7 +127,7 @@ def test_int8_tells_shapes_as_float_does(walk: Walk) -> None:
 
 def test_the_files_that_are_promised_are_there(walk: Walk) -> None:
     """Every file that the page's prose names as made is there."""
-    named = {*re.findall(r"`((?:out|next)/[\w.-]+)`", PAGE.prose())}
+    named = {*re.findall(r"\b((?:out|next)/[\w.-]+)`", PAGE.prose())}
     assert named >= {"out/shapes.eib", "out/shapes-onnx.eib", "out/report.html", "next/shapes.eib"}
     assert all((walk.folder / name).stat().st_size > 10_000 for name in named)
 
