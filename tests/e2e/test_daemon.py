@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Broker, until
+from tests.broker import PATIENCE, Broker, until
 from tests.bundles import configuration
 from tests.daemon import DaemonProcess, Subscriber, check_equations
 from tests.e2e.conftest import picture_pipeline, sensor_pipeline
@@ -110,7 +110,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(broker: Broker, models
     heard: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(20 * PATIENCE)
         broker.stop()
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
         config = configuration(broker.port, {"door": picture_pipeline(models)})
@@ -152,7 +152,7 @@ def test_the_watchdog_is_not_fed_while_a_model_hangs(models: dict[str, str], tmp
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(15)
+        manager.settimeout(15 * PATIENCE)
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000",
                        "PYTHONPATH": f"{tmp_path}:{ROOT}"}
         with subprocess.Popen([sys.executable, str(script), str(tmp_path / "c.yaml")], env=environment,

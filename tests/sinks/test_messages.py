@@ -16,7 +16,7 @@ from edgeinfer.mqtt.client import BoundedClient
 from edgeinfer.mqtt.listening import MAX_PAYLOAD, Listening, matches
 from edgeinfer.sinks import Message
 from edgeinfer.sinks.transient import Transient, Unstored
-from tests.broker import Broker, Listener, until
+from tests.broker import PATIENCE, Broker, Listener, until
 from tests.faults.faultproxy import FaultProxy
 from tests.sinks.running import STATUS, TOPIC, Running, connected, publish
 
@@ -243,7 +243,7 @@ def test_answers_that_nobody_can_get_are_dropped_and_counted(tmp_path: Path, bro
         assert sink.state()["unstored_dropped"] == 77
         broker.start()
         connected(sink)
-        assert sink.drain(5)
+        assert sink.drain(10 * PATIENCE)
 
 
 def test_messages_in_memory_are_bounded_in_their_bytes() -> None:
