@@ -10,6 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("edgeinfer", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+settings.load_profile("edgeinfer")
 
 ROOT = Path(__file__).resolve().parent.parent
 MISSING = {}  # what is not on this machine, and what an error says that comes of it

@@ -363,8 +363,7 @@ def test_progress_within_a_long_input_is_told_by_its_source(within: bool) -> Non
     pace = Pace(0, 1, within)
     for share in (0.2, 0.4):
         pace.tell(Piece(0, (b"",) * 50, (1000,) * 50, share=share))
-    pace._last -= 10
-    pace.tick()
+    pace.busy_s = 10.0
     assert str(pace).startswith("0 of 1 inputs, 100 rows, 10 a second, ")
     assert str(pace).endswith(f"about {30 if within else 15} s to go")
 

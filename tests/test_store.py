@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -200,22 +201,21 @@ def test_what_is_renamed_was_synced_before_and_its_folder_after(store: Store, mo
     """So a power cut finds the old name with the old content or the new one with the new, and in the order they were made."""
     placed(store, 1)
     events: list[tuple[str, str]] = []
-    fsync, rename, replace = os.fsync, os.rename, os.replace
+    fsync = os.fsync
 
     def synced(descriptor: int) -> None:
         events.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
         fsync(descriptor)
 
-    def renamed(call: object) -> object:
-        def wrapped(source: object, target: object, **more: object) -> None:
-            kind = "link" if Path(str(source)).is_symlink() else "rename"
-            events.append((kind, f"{source}>{target}"))
-            call(source, target, **more)  # type: ignore[operator]
+    def renamed(call: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def wrapped(source: Path, target: Path) -> Path:
+            events.append(("link" if source.is_symlink() else "rename", f"{source}>{target}"))
+            return call(source, target)
         return wrapped
 
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "rename", renamed(rename))
-    monkeypatch.setattr(os, "replace", renamed(replace))
+    monkeypatch.setattr(Path, "rename", renamed(Path.rename))
+    monkeypatch.setattr(Path, "replace", renamed(Path.replace))
     placed(store, 2)
     store.rollback("colours", "it crashed")
     unsynced, count = "", 0
