@@ -161,7 +161,7 @@ def test_a_source_that_does_not_deliver_is_offline(broker: Broker, retained: Ret
     camera = {"kind": "command", "command": "no-such-program", "width": 8, "height": 8, "pixel_format": "RGB"}
     with Running(tmp_path, configuration(broker.port, {"door": {"bundle": models["colours"], "source": camera}})):
         until(lambda: retained["availability"] == "offline", "offline")
-        assert retained["enabled"] == "ON"
+        until(lambda: retained["enabled"] == "ON", "its switch is on")
 
 
 def test_health_is_kept_for_who_looks_at_this_machine(broker: Broker, models: dict[str, str], tmp_path: Path,
